@@ -1,0 +1,87 @@
+# -*- test-case-name: cocained.test.test_apps_engine -*-
+"""
+The UNIX socket at which the workers of one app call.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from twisted.internet.defer import maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IListeningPort
+from twisted.internet.protocol import Factory
+from typing_extensions import override
+
+from cocained.apps.speech import Handshake
+from cocained.errors import SpoolError
+from cocained.rpc.wire import SessionProtocol, Wiring
+
+#: Linux takes no longer path for a UNIX socket (sun_path holds 108 bytes).
+SOCKET_PATH_LIMIT = 107
+
+
+def check_path(path: str) -> None:
+    """
+    See whether a socket can have that path.
+
+    :raises SpoolError: it is too long.
+    """
+    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+        raise SpoolError(
+            f"the path of the app's socket is longer than {SOCKET_PATH_LIMIT} bytes:"
+            f" {path}; set a shorter paths.runtime or give the app a shorter name"
+        )
+
+
+class Engine:
+    """
+    A listening socket.
+
+    :param wiring: of the node's connections.
+    :param path: where; what is there is replaced.
+    :param root: takes the handshakes.
+    :param limit: most connections at a time.
+    :raises SpoolError: it cannot listen there.
+    """
+
+    def __init__(self, wiring: Wiring, path: str, root: Handshake, limit: int) -> None:
+        self._path = path
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            self._port: IListeningPort = wiring.reactor.listenUNIX(
+                path, _Factory(wiring, root, limit), mode=0o600
+            )
+        except (OSError, CannotListenError) as error:
+            raise SpoolError(f"cannot listen at {path} for workers: {error}") from error
+
+    async def close(self) -> None:
+        """Listen no more; connections that there are live on."""
+        await maybeDeferred(self._port.stopListening)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._path)
+
+
+class _Factory(Factory):
+    noisy = False
+
+    def __init__(self, wiring: Wiring, root: Handshake, limit: int) -> None:
+        self._wiring = wiring
+        self._root = root
+        self._limit = limit
+        self._connections = 0
+
+    @override
+    def buildProtocol(self, addr: IAddress | None) -> SessionProtocol | None:
+        if self._connections >= self._limit:
+            return None
+        self._connections += 1
+        protocol = SessionProtocol(self._wiring, self._root, hold_itself=False)
+        protocol.factory = self
+        protocol.on_lost = self._lost
+        return protocol
+
+    def _lost(self, protocol: SessionProtocol) -> None:
+        self._connections -= 1

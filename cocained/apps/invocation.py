@@ -1,0 +1,479 @@
+# -*- test-case-name: cocained.test.test_apps_invocation -*-
+"""
+One event on its way through the node: two relays, back to back.
+
+An :class:`Invocation` takes what the client sends and passes it to the worker;
+its :class:`Reply` takes what the worker sends and passes it to the client::
+
+    client session ── channel c ──▶ Invocation ── channel n ──▶ worker session
+    client session ◀── channel c ── Reply      ◀── channel n ── worker session
+
+Each direction ends by itself; the event is finished when both have, or when an
+error ended it.  Payloads are opaque bytes, packed again with heads and headers
+prepared once per event: this is the hot path of the node.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from cocained.errors import (
+    Category,
+    CocainedError,
+    InvalidArgument,
+    NodeCode,
+    RemoteError,
+    RequestTimeout,
+    SlotNotFound,
+    WorkerLost,
+    to_wire,
+)
+from cocained.rpc.codec import frame_head, pack, raw_head
+from cocained.rpc.graph import CLOSE, ERROR, WRITE
+from cocained.rpc.headers import NO_TRACE, UNTRACED, Header, Trace, encode_trace
+from cocained.rpc.session import Receiver, Session
+
+#: Bytes of chunks that one event may collect while it waits for a worker.
+BUFFER_LIMIT = 64 * 1024 * 1024
+
+#: Beyond so many bytes the client is held, if nothing else of it can starve.
+BUFFER_HOLD = 1024 * 1024
+
+#: Chunks of so many bytes are passed in pieces, not copied into one.
+LARGE = 4096
+
+_WRITE_HEAD = b"\x00\x91"
+_CLOSE_BODY = b"\x02\x90"
+_KNOWN_CATEGORIES = frozenset(int(category) for category in Category)
+
+
+class Dialect(Protocol):
+    """
+    How streams are spoken with one worker: worker protocol 0 or 1.
+
+    :ivar invoke: kind and head of the arguments of ``invoke``.
+    :ivar write: likewise of a chunk.
+    :ivar has_headers: whether frames have a fourth element.
+    """
+
+    invoke: bytes
+    write: bytes
+    has_headers: bool
+
+    def head(self, channel: int) -> bytes:
+        """The start of each frame on *channel*."""
+
+    def body(self, body: bytes) -> bytes:
+        """Translate kind and arguments from those that clients use."""
+
+    def receiver(self, reply: Receiver) -> Receiver:
+        """Translate what the worker sends for *reply*."""
+
+
+class WorkerLink(Protocol):
+    """What an event needs of the worker that has it."""
+
+    @property
+    def session(self) -> Session:
+        """The worker's connection."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """How it is spoken to."""
+
+    def finished(self, invocation: Invocation) -> None:
+        """The event needs the worker no more."""
+
+
+class Origin(Protocol):
+    """Who accepted the event, and lets it wait for a worker."""
+
+    def withdrawn(self, invocation: Invocation) -> None:
+        """The event has ended without a worker."""
+
+
+class Invocation:
+    """
+    One event: the client's half, and what both halves share.
+
+    :param origin: who accepted it.
+    :param session: the client's connection.
+    :param channel: the client's channel.
+    :param event: its name, opaque.
+    :param headers: those of the client's first frame.
+    :param trace: the trace among them.
+    :param enqueued: when it came, in seconds of the clock.
+    :param deadline: when it has to be finished, likewise.
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_buffered",
+        "_channel",
+        "_client_open",
+        "_dialect",
+        "_done",
+        "_event",
+        "_gone",
+        "_headers",
+        "_holding",
+        "_origin",
+        "_reply",
+        "_session",
+        "_sink",
+        "_sink_channel",
+        "_sink_head",
+        "_sink_headers",
+        "_sink_write",
+        "_trace",
+        "assigned",
+        "deadline",
+        "enqueued",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        origin: Origin,
+        session: Session,
+        channel: int,
+        event: bytes,
+        headers: list[Header],
+        trace: Trace,
+        enqueued: float,
+        deadline: float,
+    ) -> None:
+        self._origin = origin
+        self._session = session
+        self._channel = channel
+        self._event = event
+        self._headers = headers
+        self._trace = trace
+        self.enqueued = enqueued
+        self.deadline = deadline
+        #: when a worker got it; 0 before
+        self.assigned = 0.0
+        #: who has it
+        self.worker: WorkerLink | None = None
+        self._reply = Reply(
+            self, session, channel, encode_trace(trace) if headers else UNTRACED
+        )
+        self._client_open = True
+        self._gone = False
+        self._done = False
+        self._sink: Session | None = None
+        self._dialect: Dialect | None = None
+        self._sink_channel = 0
+        self._sink_head = self._sink_write = b""
+        self._sink_headers = UNTRACED
+        self._buffer: list[bytes] | None = None
+        self._buffered = 0
+        self._holding = False
+        session.owed += 1
+
+    @property
+    def is_traced(self) -> bool:
+        """Whether it came with a trace."""
+        return self._trace is not NO_TRACE
+
+    @property
+    def load_tx(self) -> bool:
+        """Whether the client's half is still open."""
+        return self._client_open
+
+    @property
+    def load_rx(self) -> bool:
+        """Whether the worker's half is still open."""
+        return self._reply.open
+
+    # From the client
+
+    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
+        if kind == WRITE:
+            if not args or type(args[0]) is not bytes:
+                self._refuse(InvalidArgument("a chunk is one string"))
+                return
+            payload = args[0]
+            sink = self._sink
+            if sink is None:
+                self._collect(payload)
+                return
+            size = len(payload)
+            if size < LARGE:
+                sink.send(
+                    self._sink_write + raw_head(size) + payload + self._sink_headers
+                )
+            else:
+                sink.send(self._sink_write + raw_head(size))
+                sink.send(payload)
+                sink.send(self._sink_headers)
+            if sink.congested:
+                sink.hold(self._session)
+        elif kind == CLOSE:
+            self._end_input(_CLOSE_BODY)
+        elif kind == ERROR:
+            try:
+                body = _error_body(args)
+            except InvalidArgument as error:
+                self._refuse(error)
+            else:
+                self._end_input(body)
+        else:
+            self._refuse(SlotNotFound(f"message {kind} is not bound in a stream"))
+
+    def discard(self, error: CocainedError) -> None:
+        """
+        The client is gone.
+
+        A worker that expects more is told.  While the event waits it stays in
+        line: what has been received is worked on (tools.md §11).
+        """
+        self._gone = True
+        self._end_input(_encode_error(error))
+        if self.worker is not None:
+            self.finish()
+
+    def _refuse(self, error: CocainedError) -> None:
+        """The client broke the rules of the stream; only this event suffers."""
+        self._gone = True
+        self._end_input(_encode_error(error))
+        self.fail(error)
+
+    def _end_input(self, body: bytes) -> None:
+        """Pass on the client's last message; *body* is its kind and arguments."""
+        self._client_open = False
+        self._session.channels.pop(self._channel, None)
+        if self._sink is None:
+            self._keep(body)
+            return
+        self._pass_on(body)
+        if not self._reply.open:
+            self.finish()
+
+    def _pass_on(self, body: bytes) -> None:
+        assert self._sink is not None and self._dialect is not None
+        self._sink.send(self._sink_head + self._dialect.body(body) + self._sink_headers)
+
+    # While no worker has it
+
+    def _collect(self, payload: bytes) -> None:
+        if self._buffered + len(payload) > BUFFER_LIMIT:
+            self.fail(
+                RemoteError(
+                    Category.NODE,
+                    NodeCode.RESOURCE,
+                    f"more than {BUFFER_LIMIT} bytes wait for a worker",
+                )
+            )
+            return
+        self._keep(_WRITE_HEAD + raw_head(len(payload)) + payload)
+        if self._buffered > BUFFER_HOLD and not self._holding and self._can_hold():
+            self._holding = True
+            self._session.halt()
+
+    def _can_hold(self) -> bool:
+        """
+        Say whether the client may be stopped until a worker is there.
+
+        Not if another event of it is at a worker: that one may need what comes
+        next, to end and to free the very worker that this one waits for.
+        """
+        return all(
+            isinstance(receiver, Invocation) and receiver.worker is None
+            for receiver in self._session.channels.values()
+        )
+
+    def _keep(self, body: bytes) -> None:
+        if self._buffer is None:
+            self._buffer = []
+        self._buffer.append(body)
+        self._buffered += len(body)
+
+    # From the engine
+
+    def assign(self, worker: WorkerLink, now: float, span: int) -> None:
+        """
+        Give the event to a worker and send what has been collected.
+
+        :param now: seconds of the clock.
+        :param span: number for the worker's span, if there is a trace.
+        """
+        self.assigned = now
+        self.worker = worker
+        dialect = self._dialect = worker.dialect
+        sink = self._sink = worker.session
+        channel = self._sink_channel = sink.fork(dialect.receiver(self._reply))
+        head = self._sink_head = dialect.head(channel)
+        self._sink_write = head + dialect.write
+        headers = UNTRACED
+        if not dialect.has_headers:
+            self._sink_headers = headers = b""
+        elif self._headers:
+            trace = self._trace.child(span)
+            if trace != NO_TRACE:
+                self._sink_headers = encode_trace(trace)
+            headers = encode_trace(trace, self._headers)
+        event = self._event
+        sink.send(head + dialect.invoke + raw_head(len(event)) + event + headers)
+        if self._buffer is not None:
+            for body in self._buffer:
+                self._pass_on(body)
+            self._buffer = None
+            if sink.congested and self._client_open:
+                sink.hold(self._session)
+        self._unhold()
+        if self._gone:
+            self.finish()
+
+    def expire(self) -> None:
+        """The event has not been finished in time: tell both sides."""
+        self._tell_worker(RequestTimeout("invocation has timed out"))
+        self.fail(RequestTimeout())
+
+    def _tell_worker(self, error: CocainedError) -> None:
+        """Send the worker an error, unless it has had our last message."""
+        if self._client_open and self._sink is not None:
+            self._pass_on(_encode_error(error))
+
+    def refuse_reply(self, error: CocainedError) -> None:
+        """The worker broke the rules of the stream: tell both sides."""
+        self._tell_worker(error)
+        self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer with *error*, and be done with it."""
+        if self._reply.open:
+            self._session.error(self._channel, error, self._reply.headers)
+        self.finish()
+
+    def reply_ended(self) -> None:
+        """The worker's half has ended, and the client has been told."""
+        self._owe_nothing()
+        if self._client_open:
+            # The slot stays taken until the client closes, too (probe Q0).
+            if self._sink is not None:
+                self._sink.channels.pop(self._sink_channel, None)
+        else:
+            self.finish()
+
+    def finish(self) -> None:
+        """Let go of everything; calling it again does no harm."""
+        if self._done:
+            return
+        self._done = True
+        if self._client_open:
+            self._client_open = False
+            self._session.channels.pop(self._channel, None)
+        self._owe_nothing()
+        self._buffer = None
+        self._unhold()
+        worker = self.worker
+        if worker is None:
+            self._origin.withdrawn(self)
+        else:
+            if self._sink is not None:
+                self._sink.channels.pop(self._sink_channel, None)
+            worker.finished(self)
+
+    def _owe_nothing(self) -> None:
+        if self._reply.open:
+            self._reply.open = False
+            session = self._session
+            session.owed -= 1
+            if session.ending:
+                session.settle()
+
+    def _unhold(self) -> None:
+        if self._holding:
+            self._holding = False
+            self._session.release()
+
+
+class Reply:
+    """
+    One event: the worker's half.
+
+    :param invocation: the event.
+    :param session: the client's connection.
+    :param channel: the client's channel.
+    :param headers: packed, for every frame to the client.
+    """
+
+    __slots__ = ("_head", "_invocation", "_session", "_write", "headers", "open")
+
+    def __init__(
+        self, invocation: Invocation, session: Session, channel: int, headers: bytes
+    ) -> None:
+        self._invocation = invocation
+        self._session = session
+        self._head = frame_head(channel)
+        self._write = self._head + _WRITE_HEAD
+        self.headers = headers
+        self.open = True
+
+    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
+        if kind == WRITE:
+            if not args or type(args[0]) is not bytes:
+                self._refuse(
+                    InvalidArgument("the worker sent a chunk that is no string")
+                )
+                return
+            payload = args[0]
+            session = self._session
+            size = len(payload)
+            if size < LARGE:
+                session.send(self._write + raw_head(size) + payload + self.headers)
+            else:
+                session.send(self._write + raw_head(size))
+                session.send(payload)
+                session.send(self.headers)
+            if session.congested:
+                worker = self._invocation.worker
+                if worker is not None:
+                    session.hold(worker.session)
+        elif kind == CLOSE:
+            self._session.send(self._head + _CLOSE_BODY + self.headers)
+            self._invocation.reply_ended()
+        elif kind == ERROR:
+            try:
+                body = _error_body(args)
+            except InvalidArgument as error:
+                self._refuse(error)
+            else:
+                self._session.send(self._head + body + self.headers)
+                self._invocation.reply_ended()
+                self._invocation.finish()
+        else:
+            self._refuse(SlotNotFound(f"the worker sent message {kind} in a stream"))
+
+    def discard(self, error: CocainedError) -> None:
+        """The worker is gone."""
+        self._invocation.fail(WorkerLost(error.category, error.code))
+
+    def _refuse(self, error: CocainedError) -> None:
+        """The worker broke the rules of the stream; it is told, and lives on."""
+        self._invocation.refuse_reply(error)
+
+
+def _encode_error(error: CocainedError) -> bytes:
+    category, code, reason = to_wire(error)
+    return b"\x01" + pack([[category, code], reason])
+
+
+def _error_body(args: list[Any]) -> bytes:
+    """
+    Check an ``error`` message and pack it for the other side.
+
+    Categories that nobody registered become 255, codes stay as they are
+    (protocol.md §2.2).
+    """
+    match args:
+        case [[int(category), int(code), *_], bytes(reason), *_]:
+            pass
+        case [[int(category), int(code), *_]]:
+            reason = b""
+        case _:
+            raise InvalidArgument("an error is [[category, code], reason?]")
+    if category not in _KNOWN_CATEGORIES:
+        category = Category.UNKNOWN
+    return b"\x01" + pack([[int(category), code], reason])

@@ -1,0 +1,69 @@
+# -*- test-case-name: cocained.test.test_apps_library -*-
+"""
+Where the documents of apps are kept, and the last words of their workers.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from cocained.apps import crashlog
+from cocained.apps.documents import Manifest, Profile
+from cocained.errors import StorageError
+from cocained.interfaces import IStorage
+
+log = Logger()
+
+
+class Library:
+    """
+    The documents of apps, read from the storages.
+
+    A storage called ``cache`` is asked first and filled after a miss, as in
+    the original (protocol.md §9).
+
+    :param core: the storage of record.
+    :param cache: the copy in front of it, if one is configured.
+    """
+
+    def __init__(self, core: IStorage, cache: IStorage | None) -> None:
+        self._core = core
+        self._cache = cache
+
+    async def read(self, collection: str, key: str) -> bytes:
+        """
+        Give a document's blob.
+
+        :raises StorageError: as the core storage has it.
+        """
+        if self._cache is None:
+            return await self._core.read(collection, key)
+        try:
+            return await self._cache.read(collection, key)
+        except StorageError:
+            blob = await self._core.read(collection, key)
+        try:
+            await self._cache.write(collection, key, blob)
+        except StorageError as error:
+            log.warn("the cache does not take {key}: {error}", key=key, error=error)
+        return blob
+
+    async def manifest(self, name: str) -> Manifest:
+        """Give an app's manifest."""
+        return Manifest.from_blob(name, await self.read("manifests", name))
+
+    async def profile(self, name: str) -> Profile:
+        """Give a profile."""
+        return Profile.from_blob(name, await self.read("profiles", name))
+
+    def store_crashlog(
+        self, app: str, worker: str, when: float, lines: list[bytes]
+    ) -> Deferred[None]:
+        """Keep a worker's last words."""
+        return self._core.write(
+            crashlog.COLLECTION,
+            crashlog.key(when, worker),
+            crashlog.blob(lines),
+            crashlog.tags(when, app),
+        )

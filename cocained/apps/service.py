@@ -1,0 +1,106 @@
+# -*- test-case-name: cocained.test.test_apps_service -*-
+"""
+The service under which clients reach one app (protocol.md §7).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from typing import Protocol as Role
+
+from twisted.internet.defer import Deferred
+
+from cocained.apps.invocation import Invocation
+from cocained.rpc.arguments import Signature, blob, integer, optional
+from cocained.rpc.dispatch import Downstream, Protocol
+from cocained.rpc.graph import PRIMITIVE, STREAMING
+from cocained.rpc.headers import Header
+from cocained.rpc.session import Session
+
+
+class Served(Role):
+    """The app behind the service."""
+
+    name: str
+
+    def enqueue(
+        self, session: Session, channel: int, headers: list[Header], event: bytes
+    ) -> Invocation:
+        """Take an event."""
+
+    def report(self) -> dict[str, Any]:
+        """Say how the app is."""
+
+    def control(self, wanted: int) -> None:
+        """Keep so many workers; 0 is automatic."""
+
+
+_AMOUNT = Signature([integer])
+_NOTHING = Signature([])
+
+
+def population_control(app: Served, session: Session, channel: int) -> Downstream:
+    """Take numbers of workers from a client, until it says the end or goes away."""
+
+    def write(wanted: int) -> bool:
+        app.control(wanted)
+        return False
+
+    def automatic() -> bool:
+        app.control(0)
+        return True
+
+    messages: dict[int, tuple[Signature, Callable[..., bool]]] = {
+        0: (_AMOUNT, write),
+        1: (_NOTHING, automatic),
+        2: (_NOTHING, automatic),
+    }
+    return Downstream(session, channel, messages, lambda: app.control(0))
+
+
+class AppService:
+    """
+    Version 1: enqueue, info, control.
+
+    :param app: what is served.
+    """
+
+    protocol = Protocol(version=1)
+
+    def __init__(self, app: Served) -> None:
+        self.name = app.name
+        self._app = app
+
+    def start(self) -> Deferred[None] | None:
+        return None
+
+    def stop(self) -> Deferred[None] | None:
+        return None
+
+    def drain(self) -> Deferred[None] | None:
+        return None
+
+    @protocol.stream(
+        0, blob, optional(blob, b""), dispatch=STREAMING, upstream=STREAMING
+    )
+    def enqueue(
+        self,
+        session: Session,
+        channel: int,
+        headers: list[Header],
+        event: bytes,
+        tag: bytes,
+    ) -> Invocation:
+        # The tag pinned a worker before 0.12.3 and has been ignored since.
+        return self._app.enqueue(session, channel, headers, event)
+
+    @protocol.method(1)
+    def info(self) -> dict[str, Any]:
+        return self._app.report()
+
+    @protocol.stream(2, dispatch=STREAMING, upstream=PRIMITIVE)
+    def control(
+        self, session: Session, channel: int, headers: list[Header]
+    ) -> Downstream:
+        return population_control(self._app, session, channel)

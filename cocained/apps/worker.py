@@ -1,0 +1,501 @@
+# -*- test-case-name: cocained.test.test_apps_worker -*-
+"""
+One worker, from spawn to grave (protocol.md §8.5)::
+
+    SPAWNING ─▶ HANDSHAKING ─▶ ACTIVE ─▶ [SEALING ─▶] TERMINATING ─▶ CLOSED
+        └────────────┴───────────┴───── something broke ──────────▶ BROKEN
+
+Every state but the last two has a timer.  A worker counts as gone, and its
+events are answered, the moment it can work no more; it is *buried* when its
+process has been collected.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Mapping
+from enum import Enum
+from typing import Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from cocained.apps.crashlog import Lines
+from cocained.apps.invocation import Dialect, Invocation
+from cocained.errors import (
+    WORKER_TEXTS,
+    Category,
+    CocainedError,
+    IsolateError,
+    RemoteError,
+    WorkerCode,
+)
+from cocained.interfaces import IIsolate, IWorkerHandle, IWorkerObserver
+from cocained.rpc.session import Session
+from cocained.rpc.wire import cancelled, end_of_file
+
+log = Logger()
+
+#: Seconds that a worker may need to exit by itself after it has said farewell,
+#: and that its last words may need to arrive after it has exited.
+EXIT_GRACE = 1.0
+
+
+class State(Enum):
+    """States as ``info`` reports them."""
+
+    SPAWNING = "spawning"
+    HANDSHAKING = "handshaking"
+    ACTIVE = "active"
+    SEALING = "sealing"
+    TERMINATING = "terminating"
+    CLOSED = "closed"
+    BROKEN = "broken"
+
+
+class Timeouts(Protocol):
+    """The part of a profile that a worker looks at, all in seconds."""
+
+    @property
+    def spawn_timeout(self) -> float: ...
+
+    @property
+    def handshake_timeout(self) -> float: ...
+
+    @property
+    def heartbeat_timeout(self) -> float: ...
+
+    @property
+    def seal_timeout(self) -> float: ...
+
+    @property
+    def terminate_timeout(self) -> float: ...
+
+    @property
+    def crashlog_limit(self) -> int: ...
+
+
+class Owner(Protocol):
+    """The overseer, as its workers see it."""
+
+    def worker_active(self, worker: Worker) -> None:
+        """The worker takes events from now on."""
+
+    def worker_freed(self, worker: Worker, invocation: Invocation) -> None:
+        """The worker has one event less."""
+
+    def worker_gone(self, worker: Worker, error: CocainedError | None) -> None:
+        """The worker works no more; *error* is why, if that was abnormal."""
+
+    def worker_buried(self, worker: Worker) -> None:
+        """Nothing is left of the worker."""
+
+    def worker_output(self, worker: Worker, lines: list[bytes]) -> None:
+        """The worker printed whole lines."""
+
+
+class Launch(Protocol):
+    """What a worker is started with."""
+
+    @property
+    def executable(self) -> str: ...
+
+    @property
+    def environment(self) -> Mapping[str, str]: ...
+
+    def arguments(self, uuid: str) -> dict[str, str]:
+        """The command line, as pairs; raises :class:`IsolateError`."""
+
+
+@implementer(IWorkerObserver)
+class Worker:
+    """
+    One worker's machine.
+
+    :param uuid: lower-case text; the worker says it in its handshake.
+    :param owner: hears of what happens.
+    :param launch: what to start.
+    :param isolate: how to start it.
+    :param timeouts: see protocol.md §9.2.
+    :param clock: the reactor's.
+    """
+
+    def __init__(
+        self,
+        uuid: str,
+        owner: Owner,
+        launch: Launch,
+        isolate: IIsolate,
+        timeouts: Timeouts,
+        clock: IReactorTime,
+    ) -> None:
+        self.uuid = uuid
+        self.state = State.SPAWNING
+        self.load = 0
+        self.accepted = 0
+        self.started = clock.seconds()
+        #: when it last became free of events
+        self.idle_since = self.started
+        self.error: CocainedError | None = None
+        self.lines = Lines(timeouts.crashlog_limit)
+        self.invocations: dict[Invocation, None] = {}
+        self._owner = owner
+        self._launch = launch
+        self._isolate = isolate
+        self._timeouts = timeouts
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self._heartbeat: IDelayedCall | None = None
+        self._spawning: Deferred[None] | None = None
+        self._handle: IWorkerHandle | None = None
+        self._session: Session | None = None
+        self._speech: Speech | None = None
+        self._exited: str | None = None
+        self._buried = False
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.uuid} {self.state.value} load={self.load}>"
+
+    @property
+    def session(self) -> Session:
+        """The worker's connection; there is one while it is active."""
+        assert self._session is not None
+        return self._session
+
+    @property
+    def dialect(self) -> Dialect:
+        """How the worker's streams are spoken."""
+        assert self._speech is not None
+        return self._speech
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it works, or will soon."""
+        return self.state in (State.SPAWNING, State.HANDSHAKING, State.ACTIVE)
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it works no more."""
+        return self.state in (State.CLOSED, State.BROKEN)
+
+    @property
+    def identity(self) -> str:
+        """The process or container, for people."""
+        return self._handle.identity if self._handle is not None else ""
+
+    # Spawning
+
+    def start(self) -> None:
+        """Spawn the process."""
+        self._arm(self._timeouts.spawn_timeout, WorkerCode.SPAWN_TIMEOUT)
+        try:
+            arguments = self._launch.arguments(self.uuid)
+        except IsolateError as error:
+            self._break(error)
+            return
+        spawning = self._isolate.spawn(
+            self._launch.executable, arguments, self._launch.environment, self
+        )
+        self._spawning = spawning.addCallbacks(self._spawned, self._spawn_failed)
+
+    def _spawned(self, handle: IWorkerHandle) -> None:
+        self._spawning = None
+        self._handle = handle
+        if self.is_gone:
+            handle.kill()
+            return
+        log.info(
+            "worker {worker} of app {app} has been spawned as {identity}",
+            worker=self.uuid,
+            app=self._isolate.name,
+            identity=handle.identity,
+        )
+        self.state = State.HANDSHAKING
+        self._arm(self._timeouts.handshake_timeout, WorkerCode.ACTIVATE_TIMEOUT)
+        if self._session is not None:
+            self._activate()
+
+    def _spawn_failed(self, failure: Failure) -> None:
+        self._spawning = None
+        error = failure.value
+        if isinstance(error, CancelledError):
+            self._exited = "never started"
+            self._bury()
+            return
+        if not isinstance(error, CocainedError):
+            log.failure("cannot spawn a worker", failure=failure)
+            error = IsolateError(str(error))
+        self._exited = f"could not be started: {error}"
+        if not self.is_gone:
+            self._break(error)
+        self._bury()
+
+    # The handshake
+
+    def attach(self, session: Session, speech: Speech) -> bool:
+        """
+        Take the worker's handshake.
+
+        :param session: where it came; becomes the worker's own.
+        :param speech: how the worker is spoken to.
+        :returns: whether it is welcome; it is not twice, or too late.
+        """
+        if self._session is not None or self.state not in (
+            State.SPAWNING,
+            State.HANDSHAKING,
+        ):
+            return False
+        self._session = session
+        self._speech = speech
+        # An early one is kept until the isolate says that the worker runs.
+        if self.state is State.HANDSHAKING:
+            self._activate()
+        return True
+
+    def _activate(self) -> None:
+        assert self._speech is not None
+        if not self._speech.ready:
+            return  # protocol 0 waits for the first heartbeat
+        self._disarm()
+        self.state = State.ACTIVE
+        self.idle_since = self._clock.seconds()
+        self._heartbeat = self._clock.callLater(
+            self._timeouts.heartbeat_timeout, self._no_heartbeat
+        )
+        self._owner.worker_active(self)
+
+    # From the worker's control channel
+
+    def heartbeat(self) -> None:
+        """The worker lives."""
+        if self.state is State.HANDSHAKING:
+            self._activate()
+        elif self._heartbeat is not None:
+            self._heartbeat.reset(self._timeouts.heartbeat_timeout)
+
+    def farewell(self, code: int, reason: str) -> None:
+        """The worker said ``terminate``: in answer to ours, or by itself."""
+        if self.is_gone:
+            return
+        if self.state is State.TERMINATING:
+            self._close()
+            return
+        log.warn(
+            "worker {worker} of app {app} ends by itself: [{code}] {reason}",
+            worker=self.uuid,
+            app=self._isolate.name,
+            code=code,
+            reason=reason,
+        )
+        self._break(_why(WorkerCode.COMMITTED_SUICIDE), gently=True)
+
+    def _no_heartbeat(self) -> None:
+        self._heartbeat = None
+        if self.state is State.TERMINATING:
+            self._close()
+        else:
+            self._break(_why(WorkerCode.HEARTBEAT_TIMEOUT))
+
+    def control_lost(self, error: CocainedError) -> None:
+        """
+        The connection is gone; the events learn of it right after this.
+
+        :param error: what ended it.
+        """
+        if self.state is State.TERMINATING:
+            self._close()
+        elif not self.is_gone:
+            log.info(
+                "worker {worker} of app {app} has lost its connection: {error}",
+                worker=self.uuid,
+                app=self._isolate.name,
+                error=error,
+            )
+            self._break(_why(WorkerCode.CONTROL_LOST), gently=True)
+
+    # From the isolate
+
+    def output(self, data: bytes) -> None:
+        lines = self.lines.feed(data)
+        if lines:
+            self._owner.worker_output(self, lines)
+
+    def exited(self, reason: str, error: bool) -> None:
+        self._exited = reason
+        connected = self._session is not None and self._session.is_open
+        if connected and not self.is_gone:
+            # Its last answers may still be on their way to us.
+            self._arm_call(EXIT_GRACE, self._hang_up)
+            return
+        if self.state is State.TERMINATING:
+            self._close()
+        elif not self.is_gone:
+            self._break(IsolateError(f"the worker {reason} before its handshake"))
+        self._bury()
+
+    def _hang_up(self) -> None:
+        self.session.hang_up(end_of_file())
+
+    # From the overseer
+
+    def inject(self, invocation: Invocation, now: float, span: int) -> None:
+        """Give an event to the worker, which must be active."""
+        self.accepted += 1
+        self.invocations[invocation] = None
+        invocation.assign(self, now, span)
+
+    def finished(self, invocation: Invocation) -> None:
+        if self.invocations.pop(invocation, self) is None:
+            self._owner.worker_freed(self, invocation)
+            if self.state is State.SEALING and not self.invocations:
+                self.terminate(WorkerCode.SEALING)
+
+    def seal(self) -> None:
+        """Take no more events, finish those that there are, then end."""
+        if self.state is not State.ACTIVE:
+            return
+        self.state = State.SEALING
+        if self.invocations:
+            self._arm_call(
+                self._timeouts.seal_timeout,
+                lambda: self.terminate(WorkerCode.SEAL_TIMEOUT),
+            )
+        else:
+            self.terminate(WorkerCode.SEALING)
+
+    def terminate(self, code: WorkerCode) -> None:
+        """Ask the worker to end; what does not work yet is ended at once."""
+        if self.state in (State.ACTIVE, State.SEALING):
+            assert self._speech is not None
+            self.state = State.TERMINATING
+            self._speech.terminate(code, WORKER_TEXTS[code])
+            self._arm_call(self._timeouts.terminate_timeout, self._not_terminated)
+        elif self.state in (State.SPAWNING, State.HANDSHAKING):
+            self._close(gently=False)
+
+    def _not_terminated(self) -> None:
+        log.warn(
+            "worker {worker} of app {app} did not answer to terminate",
+            worker=self.uuid,
+            app=self._isolate.name,
+        )
+        self._close(gently=False)
+
+    def kill(self) -> None:
+        """End the worker now."""
+        if not self.is_gone:
+            self._close(gently=False)
+        elif self._handle is not None and self._exited is None:
+            self._handle.kill()
+
+    # The end
+
+    def _break(self, error: CocainedError, gently: bool = False) -> None:
+        self._leave(State.BROKEN, error, gently)
+
+    def _close(self, gently: bool = True) -> None:
+        self._leave(State.CLOSED, None, gently)
+
+    def _leave(self, state: State, error: CocainedError | None, gently: bool) -> None:
+        """
+        Work no more.
+
+        :param gently: let the process exit by itself before it is made to.
+        """
+        self.state = state
+        self.error = error
+        self._disarm()
+        if self._heartbeat is not None:
+            self._heartbeat.cancel()
+            self._heartbeat = None
+        self._owner.worker_gone(self, error)
+        if self._session is not None and self._session.is_open:
+            self._session.hang_up(cancelled())
+        if self._spawning is not None:
+            self._spawning.cancel()
+        elif self._handle is not None and self._exited is None:
+            if gently:
+                self._arm_call(EXIT_GRACE, self._handle.terminate)
+            else:
+                self._handle.kill()
+        if self._exited is not None or self._handle is None:
+            self._bury()
+
+    def _bury(self) -> None:
+        if self._buried or (self._exited is None and self._handle is not None):
+            return
+        if self._spawning is not None:
+            return
+        self._buried = True
+        self._disarm()
+        if self.error is not None:
+            reason = f"{self.error}; the process {self._exited or 'never started'}"
+            self.lines.note(f"[cocained] worker ended: {reason}".encode())
+            log.warn(
+                "worker {worker} of app {app} ended: {reason}",
+                worker=self.uuid,
+                app=self._isolate.name,
+                reason=reason,
+            )
+        else:
+            log.info(
+                "worker {worker} of app {app} has {reason}",
+                worker=self.uuid,
+                app=self._isolate.name,
+                reason=self._exited or "ended",
+            )
+        self._owner.worker_buried(self)
+
+    # Timers
+
+    def _arm(self, seconds: float, code: WorkerCode) -> None:
+        self._arm_call(seconds, lambda: self._break(_why(code)))
+
+    def _arm_call(self, seconds: float, function: Callable[[], None]) -> None:
+        self._disarm()
+
+        def fire() -> None:
+            self._timer = None
+            function()
+
+        self._timer = self._clock.callLater(seconds, fire)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _why(code: WorkerCode) -> RemoteError:
+    return RemoteError(Category.WORKER_STATE, code, WORKER_TEXTS[code])
+
+
+class Speech(Dialect, Protocol):
+    """How one worker is spoken to: worker protocol 0 or 1."""
+
+    ready: bool
+
+    def terminate(self, code: int, reason: str) -> None:
+        """Ask the worker to end."""
+
+
+def exit_reason(status: int) -> tuple[str, bool]:
+    """
+    Put the status of a collected process into words.
+
+    :param status: as ``subprocess`` gives it: negative for signals.
+    :returns: the words, and whether that was abnormal.
+    """
+    if status >= 0:
+        return f"exited with status {status}", status != 0
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"was killed by {name}", True
+
+
+__all__ = ["EXIT_GRACE", "Owner", "Speech", "State", "Worker", "exit_reason"]

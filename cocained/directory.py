@@ -1,0 +1,209 @@
+# -*- test-case-name: cocained.test.test_directory -*-
+"""
+The services of this node: on which ports they listen, and who is told.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cocained.errors import CocainedError, StorageError
+from cocained.interfaces import IDirectory, IExposure, IRemoteService
+from cocained.rpc.dispatch import Dispatch
+from cocained.rpc.graph import Root
+from cocained.rpc.wire import ServerFactory, Wiring
+
+log = Logger()
+
+
+class Exposed(NamedTuple):
+    """One service that can be reached."""
+
+    endpoints: tuple[tuple[str, int], ...]
+    version: int
+    graph: Root
+    factory: ServerFactory
+    port: IListeningPort
+    number: int
+
+
+class Ports:
+    """
+    The ports of the services: pinned, shared, or the system's choice
+    (protocol.md §12.4).
+
+    :param pinned: service name to port.
+    :param shared: first port, and the one behind the last; equal for none.
+    """
+
+    def __init__(self, pinned: Mapping[str, int], shared: tuple[int, int]) -> None:
+        self._pinned = dict(pinned)
+        numbers = [n for n in range(*shared) if n not in self._pinned.values()]
+        random.shuffle(numbers)
+        self._free = deque(numbers)
+        self._limited = shared[1] > shared[0]
+
+    def candidates(self, name: str) -> list[int]:
+        """
+        The ports to try for a service, in order; 0 is the system's choice.
+
+        :raises CocainedError: all are taken.
+        """
+        if name in self._pinned:
+            return [self._pinned[name]]
+        if not self._limited:
+            return [0]
+        if not self._free:
+            raise _no_ports(name)
+        return list(self._free)
+
+    def take(self, number: int) -> None:
+        """*number* is in use."""
+        if number in self._free:
+            self._free.remove(number)
+
+    def release(self, number: int) -> None:
+        """*number* may be used again, after all others."""
+        if self._limited and number not in self._pinned.values():
+            self._free.append(number)
+
+
+@implementer(IDirectory)
+class Directory:
+    """
+    All services of a node.
+
+    :param wiring: of the node's connections.
+    :param interface: numeric address to listen at; ``::`` and ``0.0.0.0`` are
+        all addresses.
+    :param addresses: what is said of a service that listens at all addresses.
+    :param ports: where to listen.
+    """
+
+    def __init__(
+        self, wiring: Wiring, interface: str, addresses: Sequence[str], ports: Ports
+    ) -> None:
+        self._wiring = wiring
+        self._interface = interface
+        self._addresses = tuple(addresses)
+        self._ports = ports
+        self._exposed: dict[str, Exposed] = {}
+        self._observers: list[IExposure] = []
+
+    def get(self, name: str) -> Exposed | None:
+        """Find a service that can be reached."""
+        return self._exposed.get(name)
+
+    def endpoints(self, name: str) -> Sequence[tuple[str, int]]:
+        exposed = self._exposed.get(name)
+        return exposed.endpoints if exposed is not None else ()
+
+    def expose(self, name: str, service: IRemoteService) -> Deferred[None]:
+        try:
+            self._expose(name, service)
+        except CocainedError:
+            return fail()
+        return succeed(None)
+
+    def _expose(self, name: str, service: IRemoteService) -> None:
+        if name in self._exposed:
+            raise CocainedError(f"a service {name!r} exists already")
+        factory = ServerFactory(self._wiring, Dispatch(service), name)
+        port, number = self._listen(name, factory)
+        exposed = Exposed(
+            tuple((address, number) for address in self._addresses),
+            service.protocol.version,
+            service.protocol.graph,
+            factory,
+            port,
+            number,
+        )
+        self._exposed[name] = exposed
+        log.info(
+            "service {service} listens at {addresses}",
+            service=name,
+            addresses=" ".join(_address(*endpoint) for endpoint in exposed.endpoints),
+        )
+        for observer in list(self._observers):
+            observer.service_exposed(
+                name, exposed.endpoints, exposed.version, exposed.graph
+            )
+
+    def _listen(self, name: str, factory: ServerFactory) -> tuple[IListeningPort, int]:
+        refused: CannotListenError | None = None
+        for number in self._ports.candidates(name):
+            try:
+                port = self._wiring.reactor.listenTCP(
+                    number, factory, backlog=1024, interface=self._interface
+                )
+            except CannotListenError as error:
+                refused = error
+            else:
+                self._ports.take(number)
+                host = port.getHost()
+                assert isinstance(host, IPv4Address | IPv6Address)
+                return port, host.port
+        assert refused is not None
+        code = getattr(refused.socketError, "errno", None) or errno.EADDRINUSE
+        raise StorageError(
+            code,
+            f"service {name!r} cannot listen at {self._interface} port"
+            f" {refused.port}: {os.strerror(code)}; is another node running, or the"
+            " port in use? see network.pinned",
+        ) from refused
+
+    def remove(self, name: str) -> Deferred[None]:
+        exposed = self._exposed.pop(name, None)
+        if exposed is None:
+            return succeed(None)
+        self._ports.release(exposed.number)
+        for observer in list(self._observers):
+            observer.service_removed(name)
+        log.info("service {service} is no longer offered", service=name)
+        return exposed.port.stopListening() or succeed(None)
+
+    async def close(self) -> None:
+        """Remove every service and end all of their connections."""
+        factories = [exposed.factory for exposed in self._exposed.values()]
+        for name in list(self._exposed):
+            await self.remove(name)
+        for factory in factories:
+            factory.close()
+
+    async def quiesce(self) -> None:
+        """Accept no more connections; those that there are live on."""
+        for exposed in self._exposed.values():
+            await (exposed.port.stopListening() or succeed(None))
+
+    def subscribe(self, observer: IExposure) -> None:
+        self._observers.append(observer)
+        for name, exposed in self._exposed.items():
+            observer.service_exposed(
+                name, exposed.endpoints, exposed.version, exposed.graph
+            )
+
+    def unsubscribe(self, observer: IExposure) -> None:
+        if observer in self._observers:
+            self._observers.remove(observer)
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _no_ports(name: str) -> CocainedError:
+    return CocainedError(
+        f"no ports left for allocation: service {name!r} needs one; see network.shared"
+    )

@@ -1,0 +1,393 @@
+# -*- test-case-name: cocained.test.test_conventions -*-
+"""
+Every contract of the project, one interface per role.
+
+Plugins of seven kinds are found by *category* and *type* (plugins.md §1) and
+built as ``factory(node, name, args)``: *node* is an :class:`INode`, *name* the
+name under which the component is configured, *args* an instance of the
+factory's ``Args`` (a ``msgspec.Struct``), already checked.
+
+``docs/extending.rst`` shows one complete example of each kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.interfaces import (
+    IReactorCore,
+    IReactorFDSet,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+)
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from twisted.internet.defer import Deferred
+
+    from cocained.rpc.dispatch import Protocol
+    from cocained.rpc.wire import Wiring
+
+#: The kinds of plugins, in the order in which ``--plugins`` lists them.
+CATEGORIES = (
+    "service",
+    "storage",
+    "logger",
+    "gateway",
+    "isolate",
+    "cluster",
+    "driver",
+)
+
+
+#: Field of a log event: who speaks, such as ``app/echo``.
+LOG_SOURCE = "cocaine_source"
+
+#: Field of a log event: a list of ``(name, value)`` that came along.
+LOG_ATTRIBUTES = "cocaine_attributes"
+
+
+class IReactor(
+    IReactorCore,
+    IReactorFDSet,
+    IReactorTCP,
+    IReactorThreads,
+    IReactorTime,
+    IReactorUNIX,
+):
+    """
+    What the node needs of a reactor: sockets, time, threads for the storage,
+    and readable descriptors for the output and the end of child processes.
+    """
+
+
+class IPluginEntry(Interface):
+    """
+    The name of a plugin, as a dropin in ``twisted/plugins/`` lists it.
+
+    An entry is light: importing it imports no plugin code.
+    """
+
+    category: str = Attribute("One of :data:`CATEGORIES`.")
+    type: str = Attribute("The name used in configurations, such as ``files``.")
+    dotted: str = Attribute("Dotted path of the factory, imported on demand.")
+
+
+class IComponent(Interface):
+    """Something that the node builds from its configuration."""
+
+    name: str = Attribute("The name under which it is configured.")
+
+    def start() -> Deferred[None] | None:
+        """
+        Begin to work; called once, after everything has been built.
+
+        :returns: nothing, or a Deferred that fires when the component is
+            ready.  A failure ends the start of the node.
+        """
+
+    def stop() -> Deferred[None] | None:
+        """
+        Let go of everything; called once, in the reverse order of start,
+        also when :meth:`start` failed.
+
+        :returns: nothing, or a Deferred that fires when nothing is left.
+        """
+
+
+class IExposure(Interface):
+    """One who wants to know which services this node offers."""
+
+    def service_exposed(
+        name: str,
+        endpoints: Sequence[tuple[str, int]],
+        version: int,
+        graph: Mapping[int, Any],
+    ) -> None:
+        """A service is reachable from now on."""
+
+    def service_removed(name: str) -> None:
+        """A service is no longer reachable."""
+
+
+class IDirectory(Interface):
+    """The services that this node offers, each on a port of its own."""
+
+    def expose(name: str, service: IRemoteService) -> Deferred[None]:
+        """
+        Listen for *service* and announce it.
+
+        :returns: fires when the port is bound.
+        :raises: the Deferred fails with ``CocainedError`` if the name is
+            taken or no port can be bound.
+        """
+
+    def remove(name: str) -> Deferred[None]:
+        """
+        Stop to announce *name* and to accept connections for it.
+
+        Connections that exist live on; an unknown name is no error.
+
+        :returns: fires when the port is closed.
+        """
+
+    def subscribe(observer: IExposure) -> None:
+        """Tell *observer* of every service there is and of each change."""
+
+    def unsubscribe(observer: IExposure) -> None:
+        """Tell *observer* nothing more."""
+
+    def endpoints(name: str) -> Sequence[tuple[str, int]]:
+        """Numeric addresses of an exposed service, empty if there is none."""
+
+
+class INode(Interface):
+    """What a plugin may use of the node that built it."""
+
+    reactor: IReactor = Attribute("The reactor; the only source of time.")
+    uuid: str = Attribute("Lower-case text, fresh for each start.")
+    runtime: str = Attribute("Directory of worker sockets; absolute.")
+    spool: str = Attribute("Directory under which app code is unpacked; absolute.")
+    directory: IDirectory = Attribute("The services of this node.")
+    wiring: Wiring = Attribute("What all connections of this node share.")
+    patience: float = Attribute(
+        "Seconds that workers have to end by themselves when the node stops."
+    )
+
+    def resolve(path: str) -> str:
+        """Make a path of the configuration absolute: it starts at its file."""
+
+    def storage(name: str) -> IStorage:
+        """
+        Give the storage configured as *name*.
+
+        :raises cocained.errors.ConfigError: there is none.
+        """
+
+    def component(category: str, type: str, name: str, args: Any) -> Any:
+        """
+        Build a plugin, such as an isolate or a gateway.
+
+        :param args: a mapping from a document; checked against the
+            factory's ``Args``.
+        :raises cocained.errors.PluginError: unknown or broken.
+        :raises cocained.errors.ConfigError: the arguments do not fit.
+        """
+
+
+class IRemoteService(IComponent):
+    """
+    A service that can be called over the wire.
+
+    Never Twisted's ``IService``.  Its methods are declared with
+    :func:`cocained.rpc.dispatch.method`.
+    """
+
+    protocol: Protocol = Attribute("Version, graph and slots of the service.")
+
+    def drain() -> Deferred[None] | None:
+        """
+        Finish what has been accepted and accept no more; called once before
+        :meth:`stop` when the node stops in order.
+
+        :returns: nothing, or a Deferred that fires when nothing is left.
+        """
+
+
+class IStorage(IComponent):
+    """
+    Blobs under (collection, key), findable by tags (protocol.md §4).
+
+    Names are text; bytes that are no UTF-8 are carried by ``surrogateescape``.
+    Operations of one caller take effect in the order in which they were asked.
+    Every Deferred fails with :class:`cocained.errors.StorageError` and nothing
+    else.  Cancelling one gives up the answer, not the operation.
+    """
+
+    def read(collection: str, key: str) -> Deferred[bytes]:
+        """
+        Give a blob.
+
+        :returns: fires with the bytes; a missing object is ``ENOENT``.
+        """
+
+    def write(
+        collection: str, key: str, blob: bytes, tags: Iterable[str] = ()
+    ) -> Deferred[None]:
+        """
+        Store *blob* whole and for good, or not at all.
+
+        :param tags: added to those that the object has already.
+        :returns: fires when the object would survive a loss of power.
+        """
+
+    def remove(collection: str, key: str) -> Deferred[None]:
+        """Delete an object; a missing one is no error."""
+
+    def find(collection: str, tags: Iterable[str]) -> Deferred[list[str]]:
+        """
+        Give the keys that carry *all* of the tags, sorted by their bytes.
+
+        :returns: fires with the keys; no tags or no such collection give an
+            empty list.
+        """
+
+
+class ILogger(IComponent):
+    """A place where log events go; also a ``twisted.logger.ILogObserver``."""
+
+    def __call__(event: Mapping[str, Any]) -> None:
+        """Take one event.  Must not raise and must not block for long."""
+
+    def reopen() -> None:
+        """Open files anew, for log rotation."""
+
+
+class IGateway(IComponent):
+    """Answers where a remote service is (protocol.md §3.6)."""
+
+    full: bool = Attribute(
+        "Whether local and remote copies compete; else local ones come first."
+    )
+
+    def resolve(
+        name: str, seed: str = ""
+    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+        """Pick one copy: endpoints, version and graph; ``None`` if unknown."""
+
+    def consume(
+        uuid: str,
+        name: str,
+        endpoints: Sequence[tuple[str, int]],
+        version: int,
+        graph: Mapping[int, Any],
+        extra: Mapping[str, Any],
+    ) -> None:
+        """
+        Learn that node *uuid* offers *name*.
+
+        :raises cocained.errors.CocainedError: the announcement cannot be
+            used, and the node that made it is dropped.
+        """
+
+    def cleanup(uuid: str, name: str | None = None) -> None:
+        """Forget one service of a node, or all of them."""
+
+
+class ILinks(Interface):
+    """What a cluster plugin tells the locator."""
+
+    uuid: str = Attribute("The uuid of this node.")
+
+    def endpoints() -> Sequence[tuple[str, int]]:
+        """Numeric addresses of this node's locator."""
+
+    def link(uuid: str, endpoints: Sequence[tuple[str, int]]) -> None:
+        """Link to that node's locator, unless it is linked already."""
+
+    def drop(uuid: str) -> None:
+        """Forget that node."""
+
+
+class ICluster(IComponent):
+    """Finds peer nodes (protocol.md §3.7)."""
+
+    def attach(links: ILinks) -> None:
+        """Take the object to report to; called once before :meth:`start`."""
+
+
+class IEventSink(Interface):
+    """An app, as a driver sees it."""
+
+    def enqueue(event: bytes, chunks: Iterable[bytes]) -> Deferred[list[bytes]]:
+        """
+        Run one event through the app.
+
+        :returns: fires with the chunks of the answer, or fails as a client's
+            request would.
+        """
+
+
+class IDriver(IComponent):
+    """Turns outside happenings into events of one app."""
+
+    def attach(app: IEventSink) -> None:
+        """Take the app; called once before :meth:`start`."""
+
+    def info() -> Mapping[str, Any]:
+        """Say what is going on, for the app's report."""
+
+
+class IWorkerObserver(Interface):
+    """Who hears of one worker's process."""
+
+    def output(data: bytes) -> None:
+        """The worker wrote to its standard output or error."""
+
+    def exited(reason: str, error: bool) -> None:
+        """
+        The worker is gone and has been collected; called exactly once.
+
+        :param reason: for people, such as ``exited with status 1`` or
+            ``killed by SIGKILL``.
+        :param error: whether that was abnormal.
+        """
+
+
+class IWorkerHandle(Interface):
+    """One running worker, as its isolate sees it."""
+
+    identity: str = Attribute("For people: a process or container id.")
+
+    def terminate() -> None:
+        """
+        Ask the worker and all that it started to end, then make them.
+
+        Returns at once; :meth:`IWorkerObserver.exited` tells the end.
+        Calling it again does no harm.
+        """
+
+    def kill() -> None:
+        """Make the worker and all that it started end now."""
+
+
+class IIsolate(IComponent):
+    """
+    The means to run the workers of one app; *name* is the app's name.
+
+    One object serves all workers of an app, from its start to its stop.
+    """
+
+    def spool() -> Deferred[None]:
+        """
+        Prepare the app's code, once, before the first worker.
+
+        :returns: fires when workers can be spawned; fails with
+            :class:`cocained.errors.SpoolError` or ``StorageError``.
+            Cancelling it gives up and leaves nothing behind.
+        """
+
+    def spawn(
+        executable: str,
+        arguments: Mapping[str, str],
+        environment: Mapping[str, str],
+        observer: IWorkerObserver,
+    ) -> Deferred[IWorkerHandle]:
+        """
+        Start one worker.
+
+        :param executable: the manifest's ``slave``, relative to the spooled
+            code or absolute.
+        :param arguments: passed as pairs in alphabetical order
+            (protocol.md §8.1); ``--endpoint`` names a UNIX socket on this
+            machine, which the isolate makes reachable for the worker.
+        :param environment: added to what the isolate gives by itself.
+        :param observer: hears of output and of the end; never called before
+            the Deferred has fired.
+        :returns: fires with the handle as soon as the worker's program runs;
+            fails with :class:`cocained.errors.SpawnError`.  Cancelling it
+            leaves no worker behind.
+        """

@@ -1,0 +1,276 @@
+# -*- test-case-name: cocained.test.test_node -*-
+"""
+One node: what its configuration says, built in order, started in order and
+stopped in reverse.
+
+::
+
+    loggers ─▶ storages ─▶ services ─▶ ports          start
+    ports closed ─▶ drained ─▶ services ─▶ storages ─▶ loggers      stop
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Callable, Mapping
+from typing import Any
+from uuid import uuid4
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import TimeoutError as Late
+from twisted.logger import Logger, LogLevel
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from cocained.config import ComponentConfig, NodeConfig
+from cocained.directory import Directory, Ports
+from cocained.errors import CocainedError, ConfigError
+from cocained.interfaces import (
+    IComponent,
+    ILogger,
+    INode,
+    IReactor,
+    IRemoteService,
+    IStorage,
+)
+from cocained.repository import Repository
+from cocained.rpc.wire import Limits, Wiring, numeric_addresses
+
+log = Logger()
+
+#: Storage that every node needs: apps and their documents live there.
+CORE = "core"
+
+_LEVELS = {
+    "debug": LogLevel.debug,
+    "info": LogLevel.info,
+    "warning": LogLevel.warn,
+    "error": LogLevel.error,
+}
+
+
+class Log:
+    """
+    The log of a node: all events of some severity, to all of its loggers.
+
+    :param severity: the least that is logged.
+    :param loggers: where it goes.
+    """
+
+    def __init__(self, severity: str, loggers: list[ILogger]) -> None:
+        self._least = _LEVELS[severity]
+        self._loggers = loggers
+
+    def __call__(self, event: Mapping[str, Any]) -> None:
+        if event.get("log_level", LogLevel.info) >= self._least:
+            for logger in self._loggers:
+                logger(event)
+
+    def reopen(self) -> None:
+        """Open files anew, for log rotation."""
+        for logger in self._loggers:
+            logger.reopen()
+
+
+@implementer(INode)
+class Node(Service):
+    """
+    The root service.
+
+    Building it checks the whole configuration and touches nothing.
+
+    :param reactor: the reactor.
+    :param config: what to build.
+    :param repository: from what.
+    :param failed: called when the start fails after the reactor has begun.
+    :raises CocainedError: it cannot be built; the text says what is wrong.
+    """
+
+    name = "cocained"
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        config: NodeConfig,
+        repository: Repository,
+        failed: Callable[[Failure], None],
+    ) -> None:
+        self.reactor = reactor
+        self.config = config
+        self.uuid = config.uuid or str(uuid4())
+        self.runtime = config.paths.runtime
+        self.spool = config.paths.spool
+        self.patience = config.shutdown.kill
+        self._repository = repository
+        self._failed = failed
+        self._started: list[IComponent] = []
+        self._starting: Deferred[None] | None = None
+        limits = config.limits
+        self.wiring = Wiring(
+            reactor,
+            Limits(
+                frame=limits.frame,
+                connections=limits.connections,
+                write_stall=limits.write_stall,
+            ),
+        )
+        network = config.network
+        self.directory = Directory(
+            self.wiring,
+            network.endpoint,
+            _addresses(config),
+            Ports(network.pinned, network.shared),
+        )
+        self._loggers: list[ILogger] = [
+            self._build("logger", ("logging", "loggers", index), str(index), logger)
+            for index, logger in enumerate(config.logging.loggers)
+        ]
+        self.log = Log(config.logging.severity, self._loggers)
+        self._storages: dict[str, IStorage] = {
+            name: self._build("storage", ("storages", name), name, storage)
+            for name, storage in sorted(config.storages.items())
+        }
+        self._services: dict[str, IRemoteService] = {
+            name: self._build("service", ("services", name), name, service)
+            for name, service in sorted(config.services.items())
+        }
+
+    def _build(
+        self,
+        category: str,
+        path: tuple[str | int, ...],
+        name: str,
+        component: ComponentConfig,
+    ) -> Any:
+        where = self.config.where.at(*path)
+        try:
+            return self._repository.build(
+                category,
+                component.type,
+                self,
+                name,
+                component.args,
+                where=where.at("args"),
+            )
+        except ConfigError:
+            raise
+        except CocainedError as error:
+            raise where.error(error.reason, ("type",)) from error
+
+    # INode
+
+    def resolve(self, path: str) -> str:
+        return self.config.resolve(path)
+
+    def storage(self, name: str) -> IStorage:
+        try:
+            return self._storages[name]
+        except KeyError:
+            raise ConfigError(
+                f"there is no storage {name!r}, which is needed; add it",
+                path=f"storages.{name}",
+            ) from None
+
+    def component(
+        self, category: str, type: str, name: str, args: Mapping[str, Any]
+    ) -> Any:
+        return self._repository.build(
+            category, type, self, name, args, f"{category}.args"
+        )
+
+    # Start
+
+    @override
+    def startService(self) -> None:
+        super().startService()
+        self._prepare()
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addErrback(self._not_started)
+
+    def _prepare(self) -> None:
+        """Make what the machine has to give; blocks shortly."""
+        os.makedirs(self.runtime, mode=0o755, exist_ok=True)
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard == resource.RLIM_INFINITY or soft < hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        for note in self.config.notes:
+            log.warn("configuration: {note}", note=note)
+
+    async def _start(self) -> None:
+        for component in (*self._loggers, *self._storages.values()):
+            await self._start_one(component)
+        for service in self._services.values():
+            await self._start_one(service)
+        # Nobody can call before everybody is there.
+        for name, service in self._services.items():
+            await self.directory.expose(name, service)
+        log.info("node {uuid} is ready", uuid=self.uuid)
+
+    async def _start_one(self, component: IComponent) -> None:
+        self._started.append(component)
+        await maybeDeferred(component.start)
+
+    def _not_started(self, failure: Failure) -> None:
+        if self.running:
+            self._failed(failure)
+
+    # Stop
+
+    @override
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        log.info("node {uuid} stops", uuid=self.uuid)
+        if self._starting is not None:
+            self._starting.cancel()
+        await self.directory.quiesce()
+        await self._drain()
+        for component in reversed(self._started):
+            if component in self._storages.values():
+                # Those who would still write have all stopped.
+                await self.directory.close()
+            await self._quietly(component.stop)
+        await self.directory.close()
+
+    async def _drain(self) -> None:
+        for service in self._services.values():
+            drained = maybeDeferred(service.drain)
+            drained.addTimeout(self.config.shutdown.drain, self.reactor)
+            try:
+                await drained
+            except Late:
+                log.warn(
+                    "requests are still running after {seconds} s and are ended",
+                    seconds=self.config.shutdown.drain,
+                )
+            except Exception:
+                log.failure("a service could not be drained")
+
+    async def _quietly(self, stop: Callable[[], Any]) -> None:
+        try:
+            await maybeDeferred(stop)
+        except Exception:
+            log.failure("a component did not stop in order")
+
+
+def _addresses(config: NodeConfig) -> list[str]:
+    """What is said of services: the address, or all of the host's."""
+    network = config.network
+    if network.endpoint not in ("::", "0.0.0.0"):
+        return [network.endpoint]
+    try:
+        found = numeric_addresses(network.hostname)
+    except OSError as error:
+        raise ConfigError(
+            f"the name {network.hostname!r} has no address: {error};"
+            " set it to a name or an address that clients can reach",
+            path="network.hostname",
+        ) from error
+    if network.endpoint == "0.0.0.0":
+        found = [address for address in found if ":" not in address] or found
+    return found

@@ -1,0 +1,408 @@
+# -*- test-case-name: cocained.test.test_rpc_dispatch -*-
+"""
+A service's methods as the slots of its root graph.
+
+A service declares what it offers in its class body::
+
+    class EchoService(Component[NoArgs]):
+        protocol = Protocol(version=1)
+
+        @protocol.method(0, blob)
+        def ping(self, message: bytes) -> bytes:
+            return message
+
+*Methods* take converted arguments and answer with a value, a Deferred of one,
+or an exception.  *Mute* methods never answer.  *Streams* take the coordinates
+of their channel as well and do the talking themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from cocained.errors import CocainedError, InvalidArgument, SlotNotFound
+from cocained.rpc.arguments import Converter, Signature
+from cocained.rpc.codec import frame_head, pack
+from cocained.rpc.graph import (
+    CLOSE,
+    PRIMITIVE,
+    STREAMING,
+    TERMINAL,
+    WRITE,
+    Nested,
+    Root,
+)
+from cocained.rpc.headers import UNTRACED, Header, InvalidTrace, reply_headers
+from cocained.rpc.session import Receiver, Session
+
+log = Logger()
+
+#: Most calls of one connection that may wait for their answers; beyond it the
+#: connection is read no further.
+CALL_LIMIT = 1024
+
+F = TypeVar("F", bound=Callable[..., Any])
+Slot = Callable[[Session, int, list[Any], list[Header]], None]
+
+
+class Packed(NamedTuple):
+    """The packed argument list of an answer that is the same for everyone."""
+
+    data: bytes
+
+
+class Declaration(NamedTuple):
+    """One method as its service declared it."""
+
+    name: str
+    signature: Signature
+    dispatch: Nested | None
+    upstream: Nested
+    bind: Callable[[Declaration, Callable[..., Any]], Slot]
+
+
+class Protocol:
+    """
+    What a service offers: numbered methods.
+
+    :param version: reported by ``resolve`` (protocol.md §2.1).
+    """
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.declarations: dict[int, Declaration] = {}
+
+    @property
+    def graph(self) -> Root:
+        """The root graph, without the control messages."""
+        return {
+            number: (d.name, d.dispatch, d.upstream)
+            for number, d in sorted(self.declarations.items())
+        }
+
+    def method(self, number: int, *arguments: Converter) -> Callable[[F], F]:
+        """
+        Declare a method with one answer.
+
+        The function returns the answer: ``None`` for an empty one, a tuple for
+        several values, a :class:`Packed`, or a Deferred of any of them.
+        """
+        return self._declare(number, arguments, TERMINAL, PRIMITIVE, _bind_method)
+
+    def mute(self, number: int, *arguments: Converter) -> Callable[[F], F]:
+        """Declare a method without an answer, not even an error."""
+        return self._declare(number, arguments, TERMINAL, TERMINAL, _bind_mute)
+
+    def stream(
+        self,
+        number: int,
+        *arguments: Converter,
+        dispatch: Nested = TERMINAL,
+        upstream: Nested = STREAMING,
+    ) -> Callable[[F], F]:
+        """
+        Declare a method that talks on its channel by itself.
+
+        The function is called as ``function(session, channel, headers,
+        *arguments)``.  It returns the receiver for what the client sends
+        next, or ``None`` if that is of no interest; what it raises goes out
+        as an error.
+
+        :param dispatch: what the client may send afterwards.
+        :param upstream: what it may be sent.
+        """
+        return self._declare(number, arguments, dispatch, upstream, _bind_stream)
+
+    def _declare(
+        self,
+        number: int,
+        arguments: tuple[Converter, ...],
+        dispatch: Nested,
+        upstream: Nested,
+        bind: Callable[[Declaration, Callable[..., Any]], Slot],
+    ) -> Callable[[F], F]:
+        def decorate(function: F) -> F:
+            if number in self.declarations:
+                raise TypeError(f"method {number} is declared twice")
+            self.declarations[number] = Declaration(
+                function.__name__, Signature(arguments), dispatch, upstream, bind
+            )
+            return function
+
+        return decorate
+
+    def extend(self, version: int | None = None) -> Protocol:
+        """Begin a protocol that has all methods of this one and more."""
+        extended = Protocol(self.version if version is None else version)
+        extended.declarations.update(self.declarations)
+        return extended
+
+
+class Dispatch:
+    """
+    The root of a service's sessions: new channels go to the service's methods.
+
+    :param service: has a ``protocol`` and the methods it declares.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, service: Any) -> None:
+        protocol: Protocol = service.protocol
+        self._slots = {
+            number: declaration.bind(declaration, getattr(service, declaration.name))
+            for number, declaration in protocol.declarations.items()
+        }
+
+    def open(
+        self,
+        session: Session,
+        channel: int,
+        kind: int,
+        args: list[Any],
+        headers: list[Header],
+    ) -> None:
+        slot = self._slots.get(kind)
+        if slot is None:
+            session.error(channel, SlotNotFound(f"there is no method {kind}"))
+        else:
+            slot(session, channel, args, headers)
+
+
+def _bind_method(declaration: Declaration, function: Callable[..., Any]) -> Slot:
+    convert = declaration.signature.convert
+
+    def slot(
+        session: Session, channel: int, args: list[Any], headers: list[Header]
+    ) -> None:
+        packed = UNTRACED
+        try:
+            if headers:
+                packed = reply_headers(headers)
+            result = function(*convert(args))
+        except CocainedError as error:
+            session.error(channel, error, packed)
+        except Exception as error:
+            log.failure("method {method} failed", method=declaration.name)
+            session.error(channel, error, packed)
+        else:
+            if isinstance(result, Deferred):
+                _answer_later(session, channel, declaration.name, result, packed)
+            else:
+                _answer(session, channel, result, packed)
+
+    return slot
+
+
+def _answer(session: Session, channel: int, result: Any, headers: bytes) -> None:
+    if type(result) is Packed:
+        data = result.data
+    elif result is None:
+        data = b"\x90"
+    else:
+        data = pack(list(result) if type(result) is tuple else [result])
+    session.send(b"".join((frame_head(channel), b"\x00", data, headers)))
+
+
+def _answer_later(
+    session: Session, channel: int, name: str, result: Deferred[Any], headers: bytes
+) -> None:
+    if result.called and not result.paused:
+        # Already there, as from a cache: no need to account for it.
+        result.addCallbacks(
+            lambda value: _answer(session, channel, value, headers),
+            lambda failure: _answer_failure(session, channel, name, failure, headers),
+        )
+        return
+
+    def answered(value: Any) -> None:
+        _answer(session, channel, value, headers)
+        paid()
+
+    def failed(failure: Failure) -> None:
+        _answer_failure(session, channel, name, failure, headers)
+        paid()
+
+    def paid() -> None:
+        session.owed -= 1
+        session.calls -= 1
+        if session.calls == CALL_LIMIT - 1:
+            session.release()
+        session.settle()
+
+    session.owed += 1
+    session.calls += 1
+    if session.calls == CALL_LIMIT:
+        session.halt()
+    result.addCallbacks(answered, failed)
+
+
+def _answer_failure(
+    session: Session, channel: int, name: str, failure: Failure, headers: bytes
+) -> None:
+    error = failure.value
+    assert error is not None  # a Failure of a Deferred always has one
+    if not isinstance(error, CocainedError | CancelledError):
+        log.failure("method {method} failed", failure=failure, method=name)
+    session.error(channel, error, headers)
+
+
+def _bind_mute(declaration: Declaration, function: Callable[..., Any]) -> Slot:
+    convert = declaration.signature.convert
+
+    def slot(
+        session: Session, channel: int, args: list[Any], headers: list[Header]
+    ) -> None:
+        try:
+            function(*convert(args))
+        except CocainedError as error:
+            session.dropped += 1
+            log.debug(
+                "a call of {method} was dropped: {error}",
+                method=declaration.name,
+                error=error,
+            )
+        except Exception:
+            session.dropped += 1
+            log.failure("method {method} failed", method=declaration.name)
+
+    return slot
+
+
+def _bind_stream(declaration: Declaration, function: Callable[..., Any]) -> Slot:
+    convert = declaration.signature.convert
+
+    def slot(
+        session: Session, channel: int, args: list[Any], headers: list[Header]
+    ) -> None:
+        try:
+            receiver = function(session, channel, headers, *convert(args))
+        except CocainedError as error:
+            session.error(channel, error)
+        except Exception as error:
+            log.failure("method {method} failed", method=declaration.name)
+            session.error(channel, error)
+        else:
+            if receiver is not None:
+                session.channels[channel] = receiver
+
+    return slot
+
+
+class Upstream:
+    """
+    The answering half of a streaming channel.
+
+    :raises InvalidTrace: the headers of the request hold a bad trace.
+    """
+
+    __slots__ = ("_channel", "_headers", "_session", "closed")
+
+    def __init__(self, session: Session, channel: int, headers: list[Header]) -> None:
+        self._session = session
+        self._channel = channel
+        self._headers = reply_headers(headers) if headers else UNTRACED
+        #: whether the last message has been sent
+        self.closed = False
+
+    def write(self, *values: Any, headers: bytes | None = None) -> None:
+        """
+        Send one chunk; nothing happens after the end.
+
+        :param headers: a packed list in place of the usual one.
+        """
+        if not self.closed:
+            self._send(WRITE, list(values), headers)
+
+    def value(self, *values: Any) -> None:
+        """Give the one answer of a primitive."""
+        self.write(*values)
+        self.closed = True
+
+    def error(self, error: BaseException) -> None:
+        """End with an error."""
+        if not self.closed:
+            self.closed = True
+            self._session.error(self._channel, error, self._headers)
+
+    def close(self) -> None:
+        """End the stream."""
+        if not self.closed:
+            self.closed = True
+            self._send(CLOSE, [], None)
+
+    def _send(self, kind: int, values: list[Any], headers: bytes | None) -> None:
+        self._session.send(
+            b"".join(
+                (
+                    frame_head(self._channel),
+                    bytes((kind,)),
+                    pack(values),
+                    self._headers if headers is None else headers,
+                )
+            )
+        )
+
+
+class Downstream:
+    """
+    Takes what a client sends on an open channel, one function per message.
+
+    :param session: where the channel is.
+    :param channel: its number.
+    :param messages: number to signature and function; a function that returns
+        true ends the channel.
+    :param discarded: called once when the channel is gone by itself.
+    """
+
+    __slots__ = ("_channel", "_discarded", "_messages", "_session")
+
+    def __init__(
+        self,
+        session: Session,
+        channel: int,
+        messages: Mapping[int, tuple[Signature, Callable[..., bool]]],
+        discarded: Callable[[], object],
+    ) -> None:
+        self._session = session
+        self._channel = channel
+        self._messages = messages
+        self._discarded = discarded
+
+    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
+        try:
+            found = self._messages.get(kind)
+            if found is None:
+                raise SlotNotFound(f"message {kind} is not bound on this channel")
+            signature, function = found
+            done = function(*signature.convert(args))
+        except CocainedError as error:
+            # Bound elsewhere or mistaken: this channel ends, the others live on.
+            self._session.channels.pop(self._channel, None)
+            self._session.error(self._channel, error)
+            self._discarded()
+        else:
+            if done:
+                self._session.channels.pop(self._channel, None)
+
+    def discard(self, error: CocainedError) -> None:
+        self._discarded()
+
+
+__all__ = [
+    "CALL_LIMIT",
+    "Declaration",
+    "Dispatch",
+    "Downstream",
+    "InvalidArgument",
+    "InvalidTrace",
+    "Packed",
+    "Protocol",
+    "Receiver",
+    "Upstream",
+]

@@ -1,0 +1,492 @@
+# -*- test-case-name: cocained.test.test_rpc_session -*-
+"""
+Many channels over one connection.
+
+A :class:`Session` takes bytes, hands each frame to the :class:`Receiver` of its
+channel, and collects the answers.  All sessions of a process share a
+:class:`Turn`: what they have to say during one turn of the reactor leaves with
+one write each, at its end.  Sixty-four answers cost one ``send``.
+
+Back-pressure: a session whose peer does not read is *congested*; it then holds
+the sessions that feed it, which stop to read and to dispatch until it has
+drained (design.md §3).
+
+The rules of channels are those of protocol.md §1.3, with the improvements of
+design.md §2: only bytes that are no frame end a connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from cocained.errors import (
+    CocainedError,
+    DispatchCode,
+    InvalidArgument,
+    RemoteError,
+    RemoteProtocolError,
+    SlotNotFound,
+    TooManyChannels,
+    to_wire,
+)
+from cocained.rpc.codec import ARRAY_LIMIT, FRAME_LIMIT, Decoder, Frame, encode
+from cocained.rpc.graph import CONTROL, ERROR, PING, REVOKE, VALUE
+from cocained.rpc.headers import (
+    UNTRACED,
+    Header,
+    HeaderTable,
+    InvalidTrace,
+    reply_headers,
+)
+
+#: Most channels that one connection may keep open for input.
+CHANNEL_LIMIT = 16384
+
+#: Output beyond this many bytes leaves at once, so that a full peer is noticed
+#: within the turn and not after it.
+EARLY_FLUSH = 262144
+
+#: Shared by all frames that came without headers; nobody changes it.
+NO_HEADERS: Final[list[Header]] = []
+
+
+class Receiver(Protocol):
+    """Takes the messages of one open channel."""
+
+    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
+        """Take one message; must not raise."""
+
+    def discard(self, error: CocainedError) -> None:
+        """The channel is gone: nothing more will come on it."""
+
+
+class Root(Protocol):
+    """Decides what happens with a message on a new channel."""
+
+    def open(
+        self,
+        session: Session,
+        channel: int,
+        kind: int,
+        args: list[Any],
+        headers: list[Header],
+    ) -> None:
+        """Take the first message of a channel; must not raise."""
+
+
+class Link(Protocol):
+    """What a session needs of its connection."""
+
+    def write(self, data: bytes) -> None:
+        """Send *data*, in order, some time."""
+
+    def pause(self) -> None:
+        """Read no more."""
+
+    def resume(self) -> None:
+        """Read again."""
+
+    def close(self) -> None:
+        """End the connection when all has been sent."""
+
+
+class Source(Protocol):
+    """Something that produces output, and can be stopped while it is too much."""
+
+    def halt(self) -> None:
+        """Produce no more, until as many :meth:`release` calls."""
+
+    def release(self) -> None:
+        """Undo one :meth:`halt`."""
+
+
+class Turn:
+    """
+    One turn of the reactor, shared by all sessions of a process.
+
+    :param seconds: the clock.
+    :param schedule: runs a function in the next turn; used for what is said
+        outside of a turn.
+    """
+
+    __slots__ = ("_depth", "_dirty", "_schedule", "_scheduled", "_seconds", "now")
+
+    def __init__(
+        self,
+        seconds: Callable[[], float],
+        schedule: Callable[[Callable[[], None]], object],
+    ) -> None:
+        self._seconds = seconds
+        self._schedule = schedule
+        self._dirty: list[Session] = []
+        self._depth = 0
+        self._scheduled = False
+        #: when this turn began, in seconds of the clock
+        self.now = seconds()
+
+    def begin(self) -> None:
+        """Bytes have arrived, or a timer has fired."""
+        self._depth += 1
+        self.now = self._seconds()
+
+    def end(self) -> None:
+        """Everything has been dispatched: let the answers go."""
+        self._depth -= 1
+        if not self._depth:
+            self.flush()
+
+    def add(self, session: Session) -> None:
+        """Remember a session that has something to say."""
+        self._dirty.append(session)
+        if not self._depth and not self._scheduled:
+            self._scheduled = True
+            self._schedule(self._run)
+
+    def _run(self) -> None:
+        self._scheduled = False
+        self.begin()
+        self.end()
+
+    def flush(self) -> None:
+        """Write what has been collected."""
+        while self._dirty:
+            dirty, self._dirty = self._dirty, []
+            for session in dirty:
+                session.flush()
+
+
+class Session:
+    """
+    One connection's channels, apart from its transport.
+
+    :param turn: shared by all sessions of the process.
+    :param link: the connection.
+    :param root: takes messages on new channels; ``None`` on connections where
+        only we open channels, and then such messages are dropped.
+    :param frame_limit: largest frame to accept, in bytes.
+    :param channel_limit: most channels that the peer may keep open.
+    :param hold_itself: whether to stop reading while the peer does not read.
+        Not for workers: they may well write first and read later.
+    :param array_limit: most elements of an array in a frame.
+    """
+
+    __slots__ = (
+        "_channel_limit",
+        "_congested",
+        "_decoder",
+        "_frames",
+        "_held",
+        "_hold_itself",
+        "_holds",
+        "_last",
+        "_link",
+        "_out",
+        "_out_size",
+        "_root",
+        "_table",
+        "_turn",
+        "calls",
+        "channels",
+        "dropped",
+        "ending",
+        "fault",
+        "owed",
+    )
+
+    def __init__(
+        self,
+        turn: Turn,
+        link: Link,
+        root: Root | None,
+        frame_limit: int = FRAME_LIMIT,
+        channel_limit: int = CHANNEL_LIMIT,
+        hold_itself: bool = True,
+        array_limit: int = ARRAY_LIMIT,
+    ) -> None:
+        self._turn = turn
+        self._link: Link | None = link
+        self._root = root
+        self._channel_limit = channel_limit
+        self._hold_itself = hold_itself
+        self._decoder = Decoder(frame_limit, array_limit)
+        self._table = HeaderTable()
+        self._last = 0
+        self._frames: list[Frame] = []
+        self._out: list[bytes] = []
+        self._out_size = 0
+        self._congested = False
+        self._held: dict[Source, None] = {}
+        self._holds = 0
+        #: channels whose input half is open
+        self.channels: dict[int, Receiver] = {}
+        #: frames for channels that are finished, or that nobody expects
+        self.dropped = 0
+        #: answers that are still to be given
+        self.owed = 0
+        #: those among them that a service works on right now
+        self.calls = 0
+        #: the peer has sent its last byte
+        self.ending = False
+        #: what broke the connection, if the peer did
+        self.fault: RemoteProtocolError | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a connection to send to."""
+        return self._link is not None
+
+    # Input
+
+    def receive(self, data: bytes) -> None:
+        """Take the next bytes; to be called within a turn."""
+        if self._frames:
+            self._frames += self._decoder.decode(data)
+        else:
+            self._dispatch(self._decoder.decode(data))
+        if self._decoder.fault is not None and not self._frames:
+            self.fail(self._decoder.fault)
+
+    def _dispatch(self, frames: list[Frame]) -> None:
+        channels = self.channels
+        rest = iter(frames)
+        for frame in rest:
+            try:
+                size = len(frame)
+                if size == 3:
+                    channel, kind, args = frame
+                    headers = NO_HEADERS
+                else:
+                    channel, kind, args, packed = frame[:4]
+                    headers = NO_HEADERS if packed == [] else self._table.decode(packed)
+            except RemoteProtocolError as fault:
+                return self.fail(fault)
+            except (TypeError, ValueError):
+                return self.fail(_no_frame())
+            if (
+                type(frame) is not list
+                or type(args) is not list
+                or type(channel) is not int
+                or type(kind) is not int
+                or channel < 0
+                or kind < 0
+            ):
+                return self.fail(_no_frame())
+            receiver = channels.get(channel)
+            if receiver is not None:
+                receiver.message(kind, args, headers)
+            else:
+                self._open(channel, kind, args, headers)
+            if self._holds:
+                self._frames = list(rest)
+                return None
+        return None
+
+    def _open(
+        self, channel: int, kind: int, args: list[Any], headers: list[Header]
+    ) -> None:
+        if channel <= self._last:
+            self.dropped += 1
+            if channel == 0:
+                self.error(0, _channel_zero())
+            return
+        self._last = channel
+        if self._root is None:
+            self.dropped += 1
+        elif kind >= CONTROL:
+            self._control(channel, kind, args, headers)
+        elif len(self.channels) >= self._channel_limit:
+            self.error(
+                channel,
+                TooManyChannels(
+                    f"{self._channel_limit} channels are open on this connection"
+                ),
+            )
+        else:
+            self._root.open(self, channel, kind, args, headers)
+
+    def _control(
+        self, channel: int, kind: int, args: list[Any], headers: list[Header]
+    ) -> None:
+        try:
+            packed = reply_headers(headers) if headers else UNTRACED
+            if kind == REVOKE:
+                self._revoke(args)
+            elif kind != PING:
+                raise SlotNotFound(f"control message {kind} is not bound")
+        except (SlotNotFound, InvalidArgument, InvalidTrace) as error:
+            self.error(channel, error)
+        else:
+            self.value(channel, [], packed)
+
+    def _revoke(self, args: list[Any]) -> None:
+        match args:
+            case [int(channel), [int(category), int(code), *_], *_]:
+                receiver = self.channels.pop(channel, None)
+                if receiver is not None:
+                    receiver.discard(RemoteError(category, code, "revoked"))
+            case _:
+                raise InvalidArgument("revoke takes a channel and an error code")
+
+    def end(self, error: CocainedError) -> None:
+        """
+        The peer has sent its last byte, but may still read.
+
+        Channels that it left open are discarded; what it asked for before is
+        answered, and then the connection is closed.
+
+        :param error: what the channels are told.
+        """
+        self.ending = True
+        self._discard_channels(error)
+        self.settle()
+
+    def settle(self) -> None:
+        """Close a connection that has ended, once nothing is owed any more."""
+        if self.ending and not self.owed and self._link is not None:
+            self.flush()
+            self._link.close()
+
+    def lost(self, error: CocainedError) -> None:
+        """
+        The connection is gone; nothing can be sent any more.
+
+        Channels are discarded in the order in which they were opened.
+        """
+        self._link = None
+        self._out = []
+        self._frames = []
+        self.drained()
+        self._discard_channels(error)
+
+    def fail(self, fault: RemoteProtocolError) -> None:
+        """The peer broke the framing: end the connection."""
+        self.fault = self._decoder.fault = fault
+        self.hang_up(fault)
+
+    def hang_up(self, error: CocainedError) -> None:
+        """
+        End the connection, once what has been said is sent.
+
+        :param error: what the open channels are told, at once.
+        """
+        self.flush()
+        if self._link is not None:
+            self._link.close()
+        self.lost(error)
+
+    def _discard_channels(self, error: CocainedError) -> None:
+        # Detached first: receivers come back to us from here.
+        receivers = list(self.channels.values())
+        self.channels.clear()
+        for receiver in receivers:
+            receiver.discard(error)
+
+    # Channels
+
+    def fork(self, receiver: Receiver) -> int:
+        """Open a channel of ours and give its number."""
+        self._last += 1
+        self.channels[self._last] = receiver
+        return self._last
+
+    # Output
+
+    def send(self, data: bytes) -> None:
+        """Send a packed frame, or part of one, at the end of the turn."""
+        out = self._out
+        if not out:
+            self._turn.add(self)
+        out.append(data)
+        self._out_size += len(data)
+        if self._out_size > EARLY_FLUSH:
+            self.flush()
+
+    def value(self, channel: int, values: list[Any], headers: bytes = UNTRACED) -> None:
+        """Give the one answer of a primitive channel, or a chunk of a stream."""
+        self.send(encode(channel, VALUE, values, headers))
+
+    def error(
+        self, channel: int, error: BaseException, headers: bytes = UNTRACED
+    ) -> None:
+        """Answer with an error; nothing follows it on that channel."""
+        category, code, reason = to_wire(error)
+        self.send(encode(channel, ERROR, [[category, code], reason], headers))
+
+    def flush(self) -> None:
+        """Write what has been collected, as one piece."""
+        out = self._out
+        if not out:
+            return
+        data = out[0] if len(out) == 1 else b"".join(out)
+        self._out = []
+        self._out_size = 0
+        if self._link is not None:
+            self._link.write(data)
+
+    # Back-pressure
+
+    @property
+    def connected(self) -> bool:
+        """Whether there still is a connection to write to."""
+        return self._link is not None
+
+    @property
+    def congested(self) -> bool:
+        """Whether the peer reads slower than we write."""
+        return self._congested
+
+    def congest(self) -> None:
+        """The transport's buffer is full."""
+        self._congested = True
+        if self._hold_itself:
+            self.hold(self)
+
+    def drained(self) -> None:
+        """The transport's buffer is empty again, or gone."""
+        self._congested = False
+        held, self._held = self._held, {}
+        for session in held:
+            session.release()
+
+    def hold(self, source: Source) -> None:
+        """Stop *source* until our output has drained."""
+        if source not in self._held:
+            self._held[source] = None
+            source.halt()
+
+    def halt(self) -> None:
+        """Read and dispatch no more, until as many :meth:`release` calls."""
+        self._holds += 1
+        if self._holds == 1 and self._link is not None:
+            self._link.pause()
+
+    def release(self) -> None:
+        """Undo one :meth:`halt`."""
+        self._holds -= 1
+        if self._holds or self._link is None:
+            return
+        self._link.resume()
+        if self._frames:
+            self._turn.begin()
+            try:
+                frames, self._frames = self._frames, []
+                self._dispatch(frames)
+                if self._decoder.fault is not None and not self._frames:
+                    self.fail(self._decoder.fault)
+            finally:
+                self._turn.end()
+
+
+def _no_frame() -> RemoteProtocolError:
+    return RemoteProtocolError("a frame is [channel, kind, [arguments], [headers]?]")
+
+
+def _channel_zero() -> CocainedError:
+    error = CocainedError(
+        "channel 0 is never valid; this node speaks the dialect of 0.12, "
+        "a client of 0.11 sends method numbers first"
+    )
+    error.category = 7
+    error.code = DispatchCode.REVOKED_CHANNEL
+    return error

@@ -1,0 +1,10 @@
+# -*- test-case-name: cocained.test.test_storages -*-
+"""
+The storages that come with the project.
+
+* :mod:`cocained.storages.names` says which names are fit (pure);
+* :mod:`cocained.storages.disk` does the blocking work on a file system;
+* :mod:`cocained.storages.files` is the storage ``files`` made of both;
+* :mod:`cocained.storages.memory` is the storage ``memory``: the same
+  behaviour, and nothing stays when the node ends.
+"""

@@ -1,0 +1,207 @@
+# -*- test-case-name: cocained.test.test_isolates_process -*-
+"""
+One child process, watched by descriptors.
+
+``subprocess`` starts it (``vfork`` and ``exec`` in C, and an error of ``exec``
+comes back as an exception), a pidfd tells its end, a pipe brings its output.
+``docs/decisions/0004`` says why not ``spawnProcess``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+
+from twisted.internet.abstract import FileDescriptor
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+from typing_extensions import override
+from zope.interface import implementer
+
+from cocained.errors import SpawnError
+from cocained.interfaces import IReactor, IWorkerHandle, IWorkerObserver
+
+#: Bytes read of a pipe at once, and at most of a dead process's pipe.
+READ_SIZE = 65536
+LAST_WORDS = 1024 * 1024
+
+
+class _Readable(FileDescriptor):
+    """A descriptor that calls a function when there is something to read."""
+
+    def __init__(
+        self, reactor: IReactor, descriptor: int, ready: Callable[[], None]
+    ) -> None:
+        super().__init__(reactor)
+        self._descriptor = descriptor
+        self._ready = ready
+        self.connected = True
+
+    @override
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def doRead(self) -> None:  # noqa: N802 - Twisted's name
+        self._ready()
+
+    @override
+    def connectionLost(self, reason: Failure) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Watch no more, and close the descriptor."""
+        if self.connected:
+            self.connected = False
+            self.stopReading()
+            os.close(self._descriptor)
+
+
+@implementer(IWorkerHandle)
+class Child:
+    """
+    A process in a session of its own, and whatever it starts.
+
+    :param reactor: watches its descriptors.
+    :param command: what to run; its first element is an absolute path.
+    :param environment: all of it.
+    :param directory: where to run it.
+    :param observer: hears of output and of the end.
+    :param kill_timeout: seconds between SIGTERM and SIGKILL.
+    :raises SpawnError: it cannot be run.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: str,
+        observer: IWorkerObserver,
+        kill_timeout: float,
+    ) -> None:
+        self._reactor = reactor
+        self._observer = observer
+        self._kill_timeout = kill_timeout
+        self._killer: IDelayedCall | None = None
+        self._terminated = False
+        pipe, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        os.set_blocking(theirs, True)
+        try:
+            self._process = subprocess.Popen(
+                command,
+                env=environment,
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=theirs,
+                stderr=theirs,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            os.close(pipe)
+            raise _cannot_run(command[0], directory, error) from error
+        finally:
+            os.close(theirs)
+        self._output = _Readable(reactor, pipe, self._read)
+        self._end = _Readable(reactor, os.pidfd_open(self._process.pid), self._collect)
+        self._output.startReading()
+        self._end.startReading()
+
+    @property
+    def identity(self) -> str:
+        return f"process {self._process.pid}"
+
+    def terminate(self) -> None:
+        if not self._terminated and self._end.connected:
+            self._terminated = True
+            self._signal(signal.SIGTERM)
+            self._killer = self._reactor.callLater(self._kill_timeout, self.kill)
+
+    def kill(self) -> None:
+        if self._end.connected:
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        # Not collected yet, so the number cannot have become another's.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._output.fileno(), READ_SIZE)
+        except BlockingIOError:
+            return
+        if data:
+            self._observer.output(data)
+        else:
+            self._output.close()
+
+    def _collect(self) -> None:
+        """The process has ended: end what it left behind, and bury it."""
+        self._signal(signal.SIGKILL)
+        status = self._process.wait()
+        self._end.close()
+        if self._killer is not None and self._killer.active():
+            self._killer.cancel()
+        self._drain()
+        self._observer.exited(*describe(status))
+
+    def _drain(self) -> None:
+        """Take what is in the pipe; somebody else may hold its other end."""
+        left = LAST_WORDS
+        while self._output.connected and left > 0:
+            try:
+                data = os.read(self._output.fileno(), READ_SIZE)
+            except BlockingIOError:
+                break
+            if not data:
+                break
+            left -= len(data)
+            self._observer.output(data)
+        self._output.close()
+
+
+def describe(status: int) -> tuple[str, bool]:
+    """
+    Put the status of a collected process into words.
+
+    :param status: as ``subprocess`` gives it: negative for signals.
+    :returns: the words, and whether that was abnormal.
+    """
+    if status >= 0:
+        return f"exited with status {status}", status != 0
+    try:
+        name = signal.Signals(-status).name
+    except ValueError:
+        name = f"signal {-status}"
+    return f"was killed by {name}", True
+
+
+def _cannot_run(program: str, directory: str, error: Exception) -> SpawnError:
+    if not isinstance(error, OSError):
+        return SpawnError(f"cannot run {program!r}: {error}")
+    code = error.errno or 0
+    reason = os.strerror(code)
+    if isinstance(error, FileNotFoundError):
+        if not os.path.exists(directory):
+            reason = f"its directory {directory} is gone; start the app again"
+        elif os.path.exists(program):
+            reason = f"its interpreter does not exist ({_interpreter(program)})"
+        else:
+            reason = "there is no such file in the app's archive; see 'slave'"
+    elif isinstance(error, PermissionError):
+        reason = "it is not executable; chmod +x it and upload the app again"
+    elif isinstance(error, OSError) and reason == os.strerror(8):
+        reason = "it is no program: a script needs a first line such as #!/bin/sh"
+    return SpawnError(f"cannot run {program}: {reason}", code)
+
+
+def _interpreter(program: str) -> str:
+    try:
+        with open(program, "rb") as file:
+            line = file.readline(256)
+    except OSError as error:
+        return str(error)
+    return line.decode("utf-8", "replace").strip()

@@ -1,0 +1,210 @@
+# -*- test-case-name: cocained.test.test_services_node -*-
+"""
+The node service: starts and stops apps (protocol.md §6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Iterable, Sequence
+from typing import Annotated, Any
+
+import msgspec
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.logger import Logger
+from zope.interface import implementer
+
+from cocained.apps.app import App, AppState
+from cocained.apps.documents import Runlist
+from cocained.apps.invocation import Invocation
+from cocained.apps.library import Library
+from cocained.apps.service import population_control
+from cocained.component import Component
+from cocained.errors import (
+    AppExists,
+    AppNotRunning,
+    AppStopped,
+    CocainedError,
+    ConfigError,
+    SpoolError,
+)
+from cocained.interfaces import INode, IRemoteService
+from cocained.rpc.arguments import blob, optional, text, unsigned
+from cocained.rpc.dispatch import Downstream, Protocol
+from cocained.rpc.graph import PRIMITIVE, STREAMING
+from cocained.rpc.headers import Headers
+from cocained.rpc.session import Session
+
+log = Logger()
+
+#: Longest name of an app: it becomes a file name, with the pid behind it.
+NAME_LIMIT = 200
+
+
+class NodeArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Arguments of the node service."""
+
+    runlist: Annotated[
+        str, msgspec.Meta(description="Runlist whose apps are started with the node.")
+    ] = ""
+    isolate_metrics: Annotated[
+        bool, msgspec.Meta(description="Accepted for the original's sake.")
+    ] = False
+    isolate_metrics_poll_period_s: Annotated[
+        int, msgspec.Meta(ge=1, description="Accepted for the original's sake.")
+    ] = 5
+
+
+@implementer(IRemoteService)
+class NodeService(Component[NodeArgs]):
+    """Types ``node`` and ``node::v2``."""
+
+    Args = NodeArgs
+    protocol = Protocol(version=1)
+
+    def __init__(self, node: INode, name: str, args: NodeArgs) -> None:
+        super().__init__(node, name, args)
+        try:
+            cache = node.storage("cache")
+        except ConfigError:
+            cache = None
+        self._library = Library(node.storage("core"), cache)
+        self._apps: dict[str, App] = {}
+
+    # Life
+
+    def start(self) -> Deferred[None] | None:
+        if self.args.runlist:
+            # The node is there before its apps are.
+            Deferred.fromCoroutine(self._start_runlist(self.args.runlist))
+        return None
+
+    async def _start_runlist(self, name: str) -> None:
+        try:
+            blob = await self._library.read("runlists", name)
+            runlist = Runlist.from_blob(name, blob)
+        except CocainedError as error:
+            log.warn(
+                "runlist {runlist} cannot be read, no app is started: {error}",
+                runlist=name,
+                error=error,
+            )
+            return
+        for app, profile in runlist.apps.items():
+            try:
+                await self._start(app, profile)
+            except CocainedError as error:
+                log.warn(
+                    "app {app} of runlist {runlist} cannot be started: {error}",
+                    app=app,
+                    runlist=name,
+                    error=error,
+                )
+
+    def drain(self) -> Deferred[None] | None:
+        drains = [app.drain() for app in self._apps.values()]
+        return Deferred.fromCoroutine(self._everywhere(drains))
+
+    def stop(self) -> Deferred[None] | None:
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        apps, self._apps = self._apps, {}
+        patience = self.node.patience
+        await self._everywhere([app.stop(patience) for app in apps.values()])
+
+    async def _everywhere(
+        self, coroutines: Iterable[Coroutine[Any, Any, None]]
+    ) -> None:
+        results = await DeferredList(
+            [Deferred.fromCoroutine(coroutine) for coroutine in coroutines],
+            consumeErrors=True,
+        )
+        for success, result in results:
+            if not success:
+                log.failure("an app did not end in order", failure=result)
+
+    # Methods
+
+    @protocol.method(0, text, text)
+    def start_app(self, name: str, profile: str) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._start(name, profile))
+
+    async def _start(self, name: str, profile: str) -> None:
+        _check_name(name)
+        present = self._apps.get(name)
+        if present is not None and present.state is not AppState.BROKEN:
+            raise AppExists(
+                f"app '{name}' is {present.state.value}:"
+                " application has already been started"
+            )
+        app = App(self.node, self._library, name, profile)
+        # Known from here on, so that nobody starts it a second time.
+        self._apps[name] = app
+        try:
+            await app.load()
+        except BaseException:
+            # As if it had never been asked for; a broken one stays for info.
+            if self._apps.get(name) is app:
+                del self._apps[name]
+                if present is not None:
+                    self._apps[name] = present
+            raise
+        await app.start()
+
+    @protocol.method(1, text)
+    def pause_app(self, name: str) -> None:
+        app = self._apps.pop(name, None)
+        if app is None:
+            raise AppNotRunning(
+                f"app '{name}' is not running: application is not running"
+            )
+        Deferred.fromCoroutine(app.stop()).addErrback(
+            lambda failure: log.failure(
+                "app {app} did not end in order", failure=failure, app=name
+            )
+        )
+
+    @protocol.method(2)
+    def list(self) -> Sequence[str]:
+        return sorted(self._apps)
+
+    @protocol.method(3, text, optional(unsigned, 0))
+    def info(self, name: str, flags: int) -> dict[str, Any]:
+        app = self._apps.get(name)
+        if app is None:
+            raise CocainedError(f"app '{name}' is not running: Invalid argument")
+        return app.info(flags)
+
+    @protocol.stream(4, text, dispatch=STREAMING, upstream=PRIMITIVE)
+    def control(
+        self, session: Session, channel: int, headers: Headers, name: str
+    ) -> Downstream:
+        return population_control(self._running(name), session, channel)
+
+    @protocol.stream(5, text, blob, dispatch=STREAMING, upstream=STREAMING)
+    def enqueue(
+        self,
+        session: Session,
+        channel: int,
+        headers: Headers,
+        name: str,
+        event: bytes,
+    ) -> Invocation:
+        app = self._running(name)
+        if app.state is not AppState.RUNNING:
+            raise AppStopped(f"application {name} is {app.state.value}: Broken pipe")
+        return app.enqueue(session, channel, headers, event)
+
+    def _running(self, name: str) -> App:
+        app = self._apps.get(name)
+        if app is None:
+            raise AppNotRunning(f"application {name} is not found")
+        return app
+
+
+def _check_name(name: str) -> None:
+    size = len(name.encode("utf-8", "surrogateescape"))
+    if not name or name in (".", "..") or "/" in name or "\0" in name:
+        raise SpoolError(f"{name!r} cannot be the name of an app")
+    if size > NAME_LIMIT:
+        raise SpoolError(f"an app's name has at most {NAME_LIMIT} bytes, not {size}")

@@ -1,0 +1,31 @@
+"""The plugins that cocained brings along: names only."""
+
+from cocained.repository import Entry
+
+locator_service = Entry(
+    "service", "locator", "cocained.services.locator.LocatorService"
+)
+logging_service = Entry(
+    "service", "logging", "cocained.services.logging.LoggingService"
+)
+node_service = Entry("service", "node", "cocained.services.node.NodeService")
+node_service_v2 = Entry("service", "node::v2", "cocained.services.node.NodeService")
+storage_service = Entry(
+    "service", "storage", "cocained.services.storage.StorageService"
+)
+
+files_storage = Entry("storage", "files", "cocained.storages.files.FilesStorage")
+memory_storage = Entry("storage", "memory", "cocained.storages.memory.MemoryStorage")
+
+console_logger = Entry("logger", "console", "cocained.loggers.console.ConsoleLogger")
+file_logger = Entry("logger", "file", "cocained.loggers.file.FileLogger")
+syslog_logger = Entry("logger", "syslog", "cocained.loggers.syslog.SyslogLogger")
+
+adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.AdhocGateway")
+
+process_isolate = Entry(
+    "isolate", "process", "cocained.isolates.process.ProcessIsolate"
+)
+legacy_process_isolate = Entry(
+    "isolate", "legacy_process", "cocained.isolates.process.ProcessIsolate"
+)
