@@ -65,7 +65,11 @@ class Log:
         self._loggers = loggers
 
     def __call__(self, event: Mapping[str, Any]) -> None:
-        if event.get("log_level", LogLevel.info) >= self._least:
+        level = event.get("log_level", LogLevel.info)
+        if level is LogLevel.info and event.get("log_namespace") == "log_legacy":
+            # Twisted's ports still tell of each start and stop this way.
+            level = LogLevel.debug
+        if level >= self._least:
             for logger in self._loggers:
                 logger(event)
 

@@ -25,7 +25,7 @@ from cocained.rpc.calls import (
     reported,
     weigh,
 )
-from cocained.rpc.codec import Pairs
+from cocained.rpc.codec import Pairs, encode
 from cocained.rpc.connection import TimedOut, connect
 from cocained.rpc.graph import (
     CLOSE,
@@ -36,6 +36,7 @@ from cocained.rpc.graph import (
     WRITE,
     Nested,
 )
+from cocained.rpc.headers import encode_headers
 from cocained.test.memory_network import MemoryNetwork, RawFactory, reply
 
 HERE = ("127.0.0.1", 1001)
@@ -199,6 +200,17 @@ class StreamTests(ExchangeCase):
         self.assertNoResult(reading)
         self.say(WRITE, b"late")
         self.assertEqual(self.successResultOf(reading), b"late")
+
+    def test_headers(self) -> None:
+        """Each chunk's headers are there when it has been read."""
+        for name in (b"waiting", b"read later"):
+            reading = self.stream.read() if name == b"waiting" else None
+            headers = encode_headers([(b"x-name", name)])
+            frame = encode(1, WRITE, [1], headers)
+            self.factory.raw[0].transport.write(frame)
+            self.network.flush()
+            self.successResultOf(reading or self.stream.read())
+            self.assertEqual(self.stream.headers, [(b"x-name", name)])
 
     def test_two_readers(self) -> None:
         """A stream has one reader at a time."""

@@ -353,6 +353,9 @@ class LossTests(ClientCase):
         self.failure(self.echo.call("stopped"), RemoteError)
         self.assertEqual(self.result(self.echo.call("echo", 1)), 1)
         self.assertEqual(self.network.attempts.count(ECHO), 2)
+        # The locator, the connection that was left, the new one.
+        lost = [near.lost for near, _ in self.network.links]
+        self.assertEqual(lost, [False, True, False])
 
     def test_stopped_app_stream(self) -> None:
         """That holds for streams as well."""

@@ -48,6 +48,14 @@ class Backlog(Generic[E]):
         """Let *event* wait, behind all others."""
         self._events[event] = None
 
+    def first(self) -> E:
+        """
+        Look at the first event.
+
+        :raises StopIteration: nobody waits.
+        """
+        return next(iter(self._events))
+
     def pop(self) -> E:
         """
         Take the first event.

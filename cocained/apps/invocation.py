@@ -132,6 +132,12 @@ class Invocation:
         "worker",
     )
 
+    # Set when a worker gets the event:
+    _dialect: Dialect
+    _sink_channel: int
+    _sink_head: bytes
+    _sink_write: bytes
+
     def __init__(
         self,
         origin: Origin,
@@ -162,9 +168,6 @@ class Invocation:
         self._gone = False
         self._done = False
         self._sink: Session | None = None
-        self._dialect: Dialect | None = None
-        self._sink_channel = 0
-        self._sink_head = self._sink_write = b""
         self._sink_headers = UNTRACED
         self._buffer: list[bytes] | None = None
         self._buffered = 0
@@ -251,7 +254,7 @@ class Invocation:
             self.finish()
 
     def _pass_on(self, body: bytes) -> None:
-        assert self._sink is not None and self._dialect is not None
+        assert self._sink is not None
         self._sink.send(self._sink_head + self._dialect.body(body) + self._sink_headers)
 
     # While no worker has it
@@ -365,6 +368,8 @@ class Invocation:
             self._client_open = False
             self._session.channels.pop(self._channel, None)
         self._owe_nothing()
+        # The two halves know each other; garbage collection is dear.
+        self._reply.cut()
         self._buffer = None
         self._unhold()
         worker = self.worker
@@ -440,15 +445,20 @@ class Reply:
             except InvalidArgument as error:
                 self._refuse(error)
             else:
+                invocation = self._invocation
                 self._session.send(self._head + body + self.headers)
-                self._invocation.reply_ended()
-                self._invocation.finish()
+                invocation.reply_ended()
+                invocation.finish()
         else:
             self._refuse(SlotNotFound(f"the worker sent message {kind} in a stream"))
 
     def discard(self, error: CocainedError) -> None:
         """The worker is gone."""
         self._invocation.fail(WorkerLost(error.category, error.code))
+
+    def cut(self) -> None:
+        """The event is finished, and no message will come any more."""
+        del self._invocation
 
     def _refuse(self, error: CocainedError) -> None:
         """The worker broke the rules of the stream; it is told, and lives on."""

@@ -132,7 +132,7 @@ class Overseer:
             timeout = request_timeout(headers, timeout)
             if timeout <= 0:
                 raise DeadlineExceeded()
-        worker = None if self.backlog else self.roster.least()
+        worker = None if self.backlog else self.roster.take()
         if worker is None and not policy.has_room(self._population(), self._limits):
             self.stats.rejected += 1
             self.rebalance()
@@ -162,7 +162,6 @@ class Overseer:
 
     def _give(self, worker: Worker, invocation: Invocation, now: float) -> None:
         span = random.randrange(1, 1 << 63) if invocation.is_traced else 0
-        self.roster.took(worker)
         worker.inject(invocation, now, span)
 
     def _pump(self) -> None:
@@ -174,14 +173,13 @@ class Overseer:
         self.stats.depth.update(len(self.backlog), now)
         try:
             while self.backlog:
-                worker = self.roster.least()
+                if self.backlog.first().deadline <= now:
+                    self.backlog.pop().fail(DeadlineExceeded())
+                    continue
+                worker = self.roster.take()
                 if worker is None:
                     break
-                invocation = self.backlog.pop()
-                if invocation.deadline <= now:
-                    invocation.fail(DeadlineExceeded())
-                else:
-                    self._give(worker, invocation, now)
+                self._give(worker, self.backlog.pop(), now)
         finally:
             self._pumping = False
 

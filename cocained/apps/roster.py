@@ -2,13 +2,12 @@
 """
 The active workers of an app, ordered by load.
 
-Finding the least loaded one, giving it an event and taking an event from it
-cost the same for one worker as for thousands.
+Giving an event to the least loaded one and taking it back cost the same for
+one worker as for thousands.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Generic, Protocol, TypeVar
 
 #: Empty buckets of lower loads than this are kept: busy pools pass them all
@@ -29,7 +28,8 @@ class Roster(Generic[W]):
     """
     Workers in buckets by load.
 
-    Among equally loaded ones the one that waits longest comes first.
+    Among equally loaded ones the latest to come is taken: its caches are warm,
+    and those that a smaller load leaves alone can be stopped when idle.
 
     :param concurrency: channels that one worker may have.
     """
@@ -38,9 +38,7 @@ class Roster(Generic[W]):
 
     def __init__(self, concurrency: int) -> None:
         self._concurrency = concurrency
-        # Ordered dictionaries: taking the first of a plain one over and over
-        # walks past all that has been taken before.
-        self._buckets: dict[int, OrderedDict[W, None]] = {}
+        self._buckets: dict[int, dict[W, None]] = {}
         self._lowest = 0
         #: open channels of all workers here
         self.load = 0
@@ -65,51 +63,51 @@ class Roster(Generic[W]):
     def remove(self, worker: W) -> None:
         """A worker takes no more events; an unknown one is no error."""
         if worker in self:
-            self._leave(worker, self._buckets[worker.load])
+            del self._buckets[worker.load][worker]
             self.load -= worker.load
 
-    def least(self) -> W | None:
-        """The worker that should get the next event, if any has room."""
-        buckets = self._buckets
-        lowest = self._lowest
-        concurrency = self._concurrency
-        while lowest < concurrency:
-            bucket = buckets.get(lowest)
-            if bucket:
-                self._lowest = lowest
-                return next(iter(bucket))
-            lowest += 1
-        self._lowest = lowest
-        return None
+    def take(self) -> W | None:
+        """
+        Give one more channel to the worker that should have it.
 
-    def took(self, worker: W) -> None:
-        """*worker* has been given one more channel."""
-        self._move(worker, worker.load + 1)
+        :returns: the worker, its load counted up; ``None`` if none has room.
+        """
+        buckets = self._buckets
+        load = self._lowest
+        while load < self._concurrency:
+            bucket = buckets.get(load)
+            if bucket:
+                worker, _ = bucket.popitem()
+                self._lowest = load
+                load += 1
+                self.load += 1
+                worker.load = load
+                bucket = buckets.get(load)
+                if bucket is None:
+                    bucket = buckets[load] = {}
+                bucket[worker] = None
+                return worker
+            load += 1
+        self._lowest = load
+        return None
 
     def freed(self, worker: W) -> None:
         """*worker* has one channel less; it need not be here any more."""
-        self._move(worker, worker.load - 1)
-
-    def _move(self, worker: W, load: int) -> None:
-        bucket = self._buckets.get(worker.load)
-        if bucket is None or worker not in bucket:
-            worker.load = load
-            return
-        self._leave(worker, bucket)
-        self.load += load - worker.load
-        worker.load = load
-        self._enter(worker)
+        load = worker.load
+        worker.load = load - 1
+        bucket = self._buckets.get(load)
+        if bucket is not None and worker in bucket:
+            del bucket[worker]
+            if not bucket and load > _KEPT:
+                del self._buckets[load]
+            self.load -= 1
+            self._enter(worker)
 
     def _enter(self, worker: W) -> None:
         load = worker.load
         bucket = self._buckets.get(load)
         if bucket is None:
-            bucket = self._buckets[load] = OrderedDict()
+            bucket = self._buckets[load] = {}
         bucket[worker] = None
         if load < self._lowest:
             self._lowest = load
-
-    def _leave(self, worker: W, bucket: OrderedDict[W, None]) -> None:
-        del bucket[worker]
-        if not bucket and worker.load >= _KEPT:
-            del self._buckets[worker.load]

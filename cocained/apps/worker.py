@@ -149,7 +149,7 @@ class Worker:
         self._clock = clock
         self._timer: IDelayedCall | None = None
         self._heartbeat: IDelayedCall | None = None
-        self._spawning: Deferred[None] | None = None
+        self._spawning: Deferred[IWorkerHandle] | None = None
         self._handle: IWorkerHandle | None = None
         self._session: Session | None = None
         self._speech: Speech | None = None
@@ -196,10 +196,10 @@ class Worker:
         except IsolateError as error:
             self._break(error)
             return
-        spawning = self._isolate.spawn(
+        self._spawning = self._isolate.spawn(
             self._launch.executable, arguments, self._launch.environment, self
         )
-        self._spawning = spawning.addCallbacks(self._spawned, self._spawn_failed)
+        self._spawning.addCallbacks(self._spawned, self._spawn_failed)
 
     def _spawned(self, handle: IWorkerHandle) -> None:
         self._spawning = None

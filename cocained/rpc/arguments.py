@@ -108,6 +108,8 @@ class Signature:
         :raises InvalidArgument: too few, or of a wrong type.
         """
         given = len(args)
+        if given == 1 == self._required:
+            return [self._converters[0](args[0]), *self._defaults]
         if given < self._required:
             raise InvalidArgument(
                 f"sequence size mismatch - got {given} element(s), "

@@ -146,7 +146,7 @@ class Exchange:
         elif name in _ENDS:
             self.ended(None)
         else:
-            self.took(args)
+            self.took(args, headers)
             if not self._upstream:
                 self.ended(None)
 
@@ -155,7 +155,7 @@ class Exchange:
 
     # For those who inherit
 
-    def took(self, args: list[Any]) -> None:
+    def took(self, args: list[Any], headers: list[Header]) -> None:
         """Take a value or a chunk."""
         raise NotImplementedError
 
@@ -183,7 +183,7 @@ class Call(Exchange):
         self._answered = True
         self._connection.forget(self.channel)
 
-    def took(self, args: list[Any]) -> None:
+    def took(self, args: list[Any], headers: list[Header]) -> None:
         if not self._answered:
             self._answered = True
             self.answer.callback(flatten(args))
@@ -220,12 +220,14 @@ class Stream(Exchange):
         super().__init__(connection, name, dispatch, upstream)
         self._clock = clock
         self._on_error = on_error
-        self._chunks: deque[tuple[Any, int]] = deque()
+        self._chunks: deque[tuple[Any, list[Header], int]] = deque()
         self._size = 0
         self._halting = False
         self._reader: Deferred[Any] | None = None
         self._over = not self._upstream
         self._error: CocainedError | None = None
+        #: headers of the chunk that was read last
+        self.headers: list[Header] = []
 
     # Sending
 
@@ -315,7 +317,7 @@ class Stream(Exchange):
             raise LocalProtocolError(f"{self.name} is being read already")
         reader: Deferred[Any] = Deferred(self._stop_reading)
         if self._chunks:
-            chunk, size = self._chunks.popleft()
+            chunk, self.headers, size = self._chunks.popleft()
             self._size -= size
             reader.callback(chunk)
             if self._size <= STREAM_LIMIT // 2:
@@ -356,14 +358,15 @@ class Stream(Exchange):
         else:
             reader.errback(self._error)
 
-    def took(self, args: list[Any]) -> None:
+    def took(self, args: list[Any], headers: list[Header]) -> None:
         chunk = flatten(args)
         reader, self._reader = self._reader, None
         if reader is not None:
+            self.headers = headers
             reader.callback(chunk)
             return
-        size = CHUNK_OVERHEAD + weigh(chunk)
-        self._chunks.append((chunk, size))
+        size = CHUNK_OVERHEAD + weigh(chunk) + weigh(headers)
+        self._chunks.append((chunk, headers, size))
         self._size += size
         if self._size > STREAM_LIMIT and not self._halting:
             self._halting = True

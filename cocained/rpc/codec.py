@@ -42,6 +42,11 @@ DEPTH_LIMIT = 1024
 #: First allocation of an unpacker; it grows as frames ask for it.
 _UNPACKER_BUFFER = 16384
 
+#: Unpackers kept for the next one who needs one, for each pair of limits.
+#: A fresh one is cleared memory of 44 KiB: more than a cache of first level.
+SPARE = 4
+_SPARES: dict[tuple[int, int], list[msgpack.Unpacker]] = {}
+
 Frame = Any
 
 
@@ -63,13 +68,14 @@ class Outline:
     :param frame_limit: most bytes that the frame may claim.
     """
 
-    __slots__ = ("_carry", "_limit", "_open", "_skip", "claimed", "values")
+    __slots__ = ("_carry", "_done", "_limit", "_open", "_skip", "claimed", "values")
 
     def __init__(self, frame_limit: int) -> None:
         self._limit = frame_limit
         self._open: list[int] = []
         self._skip = 0
         self._carry = b""
+        self._done = False
         #: bytes claimed so far, present or announced
         self.claimed = 0
         #: values claimed so far, present or announced
@@ -81,6 +87,8 @@ class Outline:
 
         :raises RemoteProtocolError: it claims more than is allowed.
         """
+        if self._done:
+            return
         if self._carry:
             data = self._carry + data
             self._carry = b""
@@ -108,6 +116,8 @@ class Outline:
                     f"the limit is {VALUE_LIMIT}"
                 )
             if self._closes(children):
+                # All headers are known; what is left is one string's body.
+                self._done = True
                 return
         self._skip = at - end
 
@@ -189,6 +199,7 @@ class Decoder:
         "_fed",
         "_frame_limit",
         "_outline",
+        "_spare",
         "_unpacker",
         "fault",
     )
@@ -203,6 +214,7 @@ class Decoder:
         self._unpacker: msgpack.Unpacker | None = None
         self._outline: Outline | None = None
         self._fed = 0
+        self._spare = _SPARES.setdefault((frame_limit, array_limit), [])
         #: what was wrong with the bytes; nothing is decoded after it
         self.fault: RemoteProtocolError | None = None
 
@@ -233,19 +245,22 @@ class Decoder:
         unpacker = self._unpacker
         try:
             if unpacker is None:
-                unpacker = self._new_unpacker()
+                unpacker = self._take_unpacker()
             elif self._outline is not None:
                 self._outline.feed(data)
             unpacker.feed(data)
-            self._fed += len(data)
             append = frames.append
             tell = unpacker.tell
-            end = 0
+            end = self._fed
+            self._fed += len(data)
             for frame in unpacker:
                 append(frame)
                 end = tell()
             tail = self._fed - end
             if not tail:
+                # One that has seen a large frame keeps a large buffer.
+                if self._outline is None and len(self._spare) < SPARE:
+                    self._spare.append(unpacker)
                 self._unpacker = self._outline = None
             elif frames or self._outline is None:
                 self._outline = Outline(self._frame_limit)
@@ -262,9 +277,18 @@ class Decoder:
             )
         return frames
 
+    def _take_unpacker(self) -> msgpack.Unpacker:
+        if self._spare:
+            unpacker = self._spare.pop()
+            self._fed = unpacker.tell()
+        else:
+            unpacker = self._new_unpacker()
+            self._fed = 0
+        self._unpacker = unpacker
+        return unpacker
+
     def _new_unpacker(self) -> msgpack.Unpacker:
-        self._fed = 0
-        self._unpacker = msgpack.Unpacker(
+        return msgpack.Unpacker(
             raw=True,
             strict_map_key=False,
             object_pairs_hook=Pairs,
@@ -273,7 +297,6 @@ class Decoder:
             max_map_len=self._array_limit,
             read_size=_UNPACKER_BUFFER,
         )
-        return self._unpacker
 
     def _fail(self, error: RemoteProtocolError) -> None:
         self.fault = error

@@ -126,15 +126,11 @@ def endpoint_for(
     host, port = address
     endpoint: IStreamClientEndpoint
     if host.startswith("/"):
-        endpoint = UNIXClientEndpoint(  # type: ignore[no-untyped-call]
-            reactor, host, timeout
-        )
+        endpoint = UNIXClientEndpoint(reactor, host, timeout)
     elif isIPAddress(host):
         endpoint = TCP4ClientEndpoint(reactor, host, port, timeout)
     elif isIPv6Address(host):
-        endpoint = TCP6ClientEndpoint(  # type: ignore[no-untyped-call]
-            reactor, host, port, timeout
-        )
+        endpoint = TCP6ClientEndpoint(reactor, host, port, timeout)
     else:
         endpoint = HostnameEndpoint(reactor, host.encode("idna"), port, timeout)
     return endpoint

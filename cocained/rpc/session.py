@@ -251,13 +251,13 @@ class Session:
         channels = self.channels
         rest = iter(frames)
         for frame in rest:
+            # Most frames have three elements, or an empty list as the fourth.
             try:
-                size = len(frame)
-                if size == 3:
+                if len(frame) == 3:
                     channel, kind, args = frame
                     headers = NO_HEADERS
                 else:
-                    channel, kind, args, packed = frame[:4]
+                    channel, kind, args, packed, *_ = frame
                     headers = NO_HEADERS if packed == [] else self._table.decode(packed)
             except RemoteProtocolError as fault:
                 return self.fail(fault)

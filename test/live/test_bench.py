@@ -25,6 +25,7 @@ from cocained.tools.bench.relay import Relay
 from cocained.tools.bench.runner import run
 from cocained.tools.bench.scenarios.base import Scale
 from cocained.tools.bench.scenarios.catalogue import SCENARIOS
+from cocained.tools.bench.scenarios.crowds import fresh
 from cocained.tools.bench.subject import Node, Peer
 from cocained.tools.bench.targets import ECHO, Bench
 
@@ -198,7 +199,22 @@ class NodeTests(SynchronousTestCase):
 
     def test_idle_connections(self) -> None:
         """Connections are opened, confirmed, and closed again."""
-        self.assertEqual(self.measure("idle-connections")["connections"], 100)
+        (scenario,) = [each for each in SCENARIOS if each.name == "idle-connections"]
+        figures = scenario._hold(self.bench, self.node, 100)
+        self.assertEqual(figures["connections"], 100)
+        self.assertGreater(figures["rss_mib"], 5)
+
+    def test_fresh(self) -> None:
+        """A crowd is held by a target of its own, but for a peer."""
+        relay = Relay(self.bench)
+        self.addCleanup(relay.close)
+        with fresh(self.bench, relay) as made:
+            self.assertNotEqual(made.pid, relay.pid)
+        self.assertRaises(BenchError, cpu_seconds, made.pid)
+        peer = Peer(self.bench, self.node.locator, self.node.pid)
+        with fresh(self.bench, peer) as same:
+            self.assertIs(same, peer)
+        self.assertTrue(self.node.is_running())
 
     def test_idle_apps(self) -> None:
         """Apps are started on a node of their own."""

@@ -69,7 +69,7 @@ class WorkerTests(SynchronousTestCase):
                 if len(taken) == count:
                     break
             else:
-                data = self.socket.recv(65536)
+                data = self.socket.recv(1 << 20)
                 if not data:
                     raise AssertionError(f"the worker went after {taken}")
                 self.unpacker.feed(data)
@@ -165,9 +165,10 @@ class WorkerTests(SynchronousTestCase):
         )
 
     def test_sources_side_by_side(self) -> None:
-        """Several sources all come to their end, slow reader or not."""
+        """Several sources all come to their end, and none waits for a heartbeat."""
+        self.socket.settimeout(3)
         for channel in (2, 3, 4):
-            self.socket.sendall(frames.frame(channel, 0, ["source 2000000 65536"]))
+            self.socket.sendall(frames.frame(channel, 0, ["source 20000000 65536"]))
         received = {2: 0, 3: 0, 4: 0}
         closed = set()
         while len(closed) < 3:
@@ -176,7 +177,7 @@ class WorkerTests(SynchronousTestCase):
                 closed.add(channel)
             else:
                 received[channel] += len(arguments[0])
-        self.assertEqual(received, {2: 2_000_000, 3: 2_000_000, 4: 2_000_000})
+        self.assertEqual(received, {2: 20_000_000, 3: 20_000_000, 4: 20_000_000})
 
     def test_source_with_a_huge_chunk(self) -> None:
         """A chunk above the limit is refused with an error."""
