@@ -54,16 +54,16 @@ clean:
 
 .venv/run.stamp: .venv/python.stamp setup.cfg frameworks/python/setup.cfg
 	@echo "Installing cocained and the Python framework"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--progress-bar on -e . -e ./frameworks/python
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check \
+		-e . -e ./frameworks/python
 	@touch $@
 
 .venv/test.stamp: .venv/run.stamp
 	@echo "Installing what the tests need"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[test]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[test]"
 	@touch $@
 
 .venv/dev.stamp: .venv/test.stamp
 	@echo "Installing what developers need"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[dev]"
 	@touch $@

@@ -128,9 +128,9 @@ class LoadTests(_Files):
 
     def test_json_of_ours(self) -> None:
         """JSON needs no version to be read as ours."""
-        config = loads('{"limits": {"depth": 16,}, // shallow\n}')
+        config = loads('{"limits": {"connections": 16,}, // few\n}')
 
-        self.assertEqual(config.limits.depth, 16)
+        self.assertEqual(config.limits.connections, 16)
 
     def test_file_through_a_link(self) -> None:
         """Relative paths start where the link is, as the operator named it."""
@@ -149,12 +149,12 @@ class LoadTests(_Files):
         """A configuration may come out of a pipe."""
         reading, writing = os.pipe()
         self.addCleanup(os.close, reading)
-        os.write(writing, b"limits: {depth: 20}")
+        os.write(writing, b"limits: {connections: 20}")
         os.close(writing)
 
         config = load(f"/dev/fd/{reading}")
 
-        self.assertEqual(config.limits.depth, 20)
+        self.assertEqual(config.limits.connections, 20)
 
     def test_large_file(self) -> None:
         """A thousand services are no problem."""
@@ -170,7 +170,7 @@ class LoadTests(_Files):
         config = loads("services:\nstorages:\nlogging:\nlimits:\npaths:\nnetwork:\n")
 
         self.assertEqual((config.services, config.storages), ({}, {}))
-        self.assertEqual(config.limits.depth, 32)
+        self.assertEqual(config.limits.connections, 16384)
 
 
 class RefusalTests(_Files):

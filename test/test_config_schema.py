@@ -76,8 +76,8 @@ class DefaultTests(SynchronousTestCase):
         limits = convert({}, LimitsConfig)
 
         self.assertEqual(
-            (limits.frame, limits.depth, limits.connections, limits.write_stall),
-            (64 * 1024 * 1024, 32, 16384, 30.0),
+            (limits.frame, limits.connections, limits.write_stall),
+            (128 * 1024 * 1024, 16384, 60.0),
         )
 
     def test_logging(self) -> None:
@@ -199,8 +199,6 @@ class RuleTests(SynchronousTestCase):
         table: list[tuple[str, object]] = [
             ("frame", 65535),
             ("frame", 2**32),
-            ("depth", 7),
-            ("depth", 257),
             ("connections", 0),
             ("write-stall", 0),
             ("write-stall", 86401),

@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import ast
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from cocained.errors import CocainedError
+from cocained.rpc.codec import unpack as unpack_value
 from cocained.tools.failures import BadValue, ToolError
 from cocained.tools.options import action
 
@@ -34,6 +38,7 @@ STDIN_LIMIT = 127 * 1024 * 1024
     "-d", "--data", multiple=True, metavar="TEXT", help="A chunk to write; repeatable."
 )
 @click.option("--raw", is_flag=True, help="Print strings as they are, byte by byte.")
+@click.option("--unpack", is_flag=True, help="Print the values packed in strings.")
 @action(timeout=None)
 async def call(
     client: Client,
@@ -42,6 +47,7 @@ async def call(
     args: tuple[str, ...],
     data: tuple[str, ...],
     raw: bool,
+    unpack: bool,
 ) -> None:
     """
     Call METHOD of SERVICE, or list its methods.
@@ -62,6 +68,11 @@ async def call(
     writes = any(name == "write" for name, _ in more.values())
     piped = bool(args) and args[-1] == STDIN
     values = parse_arguments(args[:-1] if piped else args)
+    if raw and unpack:
+        raise BadValue("--raw and --unpack exclude each other", "leave one out")
+    show = partial(client.output.chunk, raw=raw)
+    if unpack:
+        show = partial(show_unpacked, client)
     if data and not writes:
         raise BadValue(f"{service}.{method} takes no chunks", "leave -d out")
     if piped and not writes:
@@ -69,19 +80,23 @@ async def call(
     if not more and (is_mute(upstream) or is_primitive(upstream)):
         answer = await client.call(service, method, *values)
         if not is_mute(upstream):
-            show(client, answer, raw)
+            show(answer) if raw or unpack else client.output.data(answer)
         return
     stream = await client.stream(service, method, *values)
     async with stream:
-        await converse(client, service, stream, data, piped and writes, raw)
+        await converse(client, service, stream, data, piped and writes, show)
 
 
-def show(client: Client, answer: Any, raw: bool) -> None:
-    """Print the one answer of a method."""
-    if raw:
-        client.output.chunk(answer, raw)
-    else:
-        client.output.data(answer)
+def show_unpacked(client: Client, value: Any) -> None:
+    """Print the value that is packed in a string, as frameworks write them."""
+    if type(value) is bytes:
+        try:
+            value = unpack_value(value)
+        except CocainedError as error:
+            raise BadValue(
+                f"a string is no packed value: {error}", "leave --unpack out"
+            ) from (error)
+    client.output.data(value)
 
 
 async def converse(
@@ -90,7 +105,7 @@ async def converse(
     stream: Stream,
     data: tuple[str, ...],
     piped: bool,
-    raw: bool,
+    show: Callable[[Any], None],
 ) -> None:
     """Write what is to be written, and print what comes, both at once."""
     from twisted.internet.defer import Deferred
@@ -100,7 +115,7 @@ async def converse(
     failed: list[BaseException] = []
     writing.addErrback(_gave_up, stream, failed)
     try:
-        await client.explain(service, print_all(client, stream, piped, raw))
+        await client.explain(service, print_all(client, stream, piped, show))
     except ToolError:
         if failed:
             raise failed[0] from None
@@ -136,14 +151,16 @@ async def write_all(
         stream.close()
 
 
-async def print_all(client: Client, stream: Stream, piped: bool, raw: bool) -> None:
+async def print_all(
+    client: Client, stream: Stream, piped: bool, show: Callable[[Any], None]
+) -> None:
     """Print chunks as they come; a silence may last ``--timeout`` seconds."""
     from cocained.rpc.calls import END
 
     # Who types into a terminal may take any time.
     timeout = None if piped else client.settings.timeout
     while (chunk := await stream.read(timeout)) is not END:
-        client.output.chunk(chunk, raw)
+        show(chunk)
 
 
 def parse_arguments(args: tuple[str, ...]) -> list[Any]:

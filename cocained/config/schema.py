@@ -23,6 +23,7 @@ from msgspec import Meta
 
 from cocained.config.convert import Invalid
 from cocained.config.problems import LineMap, Path
+from cocained.rpc.codec import FRAME_LIMIT, MIN_FRAME_LIMIT
 
 #: A TCP port; 0 leaves the choice to the operating system.
 Port = Annotated[int, Meta(ge=0, le=65535)]
@@ -200,26 +201,15 @@ class LimitsConfig(
     frame: Annotated[
         int,
         Meta(
-            # Below 64 KiB the graphs of larger services and the locator's
-            # announcements do not fit; msgpack's own lengths end at 4 GiB.
-            ge=64 * 1024,
+            # What one read may hold must not be refused; msgpack's own lengths
+            # end at 4 GiB.
+            ge=MIN_FRAME_LIMIT,
             le=2**32 - 1,
             description="Largest frame that is accepted; bounds archives "
             "uploaded through the storage service.",
             extra={"unit": "bytes"},
         ),
-    ] = 64 * 1024 * 1024
-    depth: Annotated[
-        int,
-        Meta(
-            # A service graph of the original is five levels deep within its
-            # frame; the decoder's own stack ends at 512.
-            ge=8,
-            le=256,
-            description="Deepest nesting of values in a frame.",
-            extra={"unit": "levels"},
-        ),
-    ] = 32
+    ] = FRAME_LIMIT
     connections: Annotated[
         int,
         Meta(
@@ -239,7 +229,7 @@ class LimitsConfig(
             "waits for it is disconnected.",
             extra={"unit": "seconds"},
         ),
-    ] = msgspec.field(default=30.0, name="write-stall")
+    ] = msgspec.field(default=60.0, name="write-stall")
 
 
 class ShutdownConfig(
