@@ -23,7 +23,7 @@ from cocained.errors import CocainedError, StorageError
 from cocained.interfaces import IDirectory, IExposure, IRemoteService
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.graph import Root
-from cocained.rpc.wire import ServerFactory, Wiring
+from cocained.rpc.wire import ServiceFactory, Wiring
 
 log = Logger()
 
@@ -34,7 +34,7 @@ class Exposed(NamedTuple):
     endpoints: tuple[tuple[str, int], ...]
     version: int
     graph: Root
-    factory: ServerFactory
+    factory: ServiceFactory
     port: IListeningPort
     number: int
 
@@ -120,7 +120,7 @@ class Directory:
     def _expose(self, name: str, service: IRemoteService) -> None:
         if name in self._exposed:
             raise CocainedError(f"a service {name!r} exists already")
-        factory = ServerFactory(self._wiring, Dispatch(service), name)
+        factory = ServiceFactory(self._wiring, Dispatch(service), name)
         port, number = self._listen(name, factory)
         exposed = Exposed(
             tuple((address, number) for address in self._addresses),
@@ -141,7 +141,7 @@ class Directory:
                 name, exposed.endpoints, exposed.version, exposed.graph
             )
 
-    def _listen(self, name: str, factory: ServerFactory) -> tuple[IListeningPort, int]:
+    def _listen(self, name: str, factory: ServiceFactory) -> tuple[IListeningPort, int]:
         refused: CannotListenError | None = None
         for number in self._ports.candidates(name):
             try:

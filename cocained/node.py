@@ -189,7 +189,7 @@ class Node(Service):
 
     @override
     def startService(self) -> None:
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # Twisted's
         self._prepare()
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._not_started)
@@ -225,7 +225,7 @@ class Node(Service):
 
     @override
     def stopService(self) -> Deferred[None]:
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]  # Twisted's
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:

@@ -117,11 +117,8 @@ def the_reactor() -> IReactor:
     """
     from twisted.internet import reactor
 
-    missing = [
-        needed.__name__
-        for needed in IReactor.__bases__
-        if not needed.providedBy(reactor)
-    ]
+    needs: tuple[Any, ...] = IReactor.__bases__
+    missing = [need.__name__ for need in needs if not need.providedBy(reactor)]
     if missing:
         print(
             f"{type(reactor).__name__} does not provide {', '.join(missing)};"

@@ -55,7 +55,7 @@ class _Readable(FileDescriptor):
         """Watch no more, and close the descriptor."""
         if self.connected:
             self.connected = False
-            self.stopReading()
+            self.reactor.removeReader(self)
             os.close(self._descriptor)
 
 
@@ -106,8 +106,8 @@ class Child:
             os.close(theirs)
         self._output = _Readable(reactor, pipe, self._read)
         self._end = _Readable(reactor, os.pidfd_open(self._process.pid), self._collect)
-        self._output.startReading()
-        self._end.startReading()
+        for readable in (self._output, self._end):
+            reactor.addReader(readable)
 
     @property
     def identity(self) -> str:

@@ -30,7 +30,7 @@ from cocained.rpc.codec import Decoder, encode
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.graph import Root
 from cocained.rpc.headers import UNTRACED
-from cocained.rpc.wire import Limits, ServerFactory, Wiring
+from cocained.rpc.wire import Limits, ServiceFactory, Wiring
 
 #: Bytes after which a transport asks for a pause, as Twisted's do.
 BUFFER = 65536
@@ -140,9 +140,9 @@ class MemoryNetwork(Clock):
         self.links: list[tuple[MemoryTransport, MemoryTransport]] = []
         self.wiring = Wiring(cast(IReactor, self), Limits())
 
-    def listen(self, address: tuple[str, int], service: Any) -> ServerFactory:
+    def listen(self, address: tuple[str, int], service: Any) -> ServiceFactory:
         """Serve *service*, an object with a ``protocol``."""
-        factory = ServerFactory(self.wiring, Dispatch(service), "test")
+        factory = ServiceFactory(self.wiring, Dispatch(service), "test")
         self.listeners[address] = factory
         return factory
 

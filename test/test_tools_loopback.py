@@ -24,7 +24,7 @@ from typing_extensions import override
 import cocained
 from cocained.interfaces import IReactor
 from cocained.rpc.dispatch import Dispatch, Protocol
-from cocained.rpc.wire import ServerFactory, Wiring
+from cocained.rpc.wire import ServiceFactory, Wiring
 from cocained.test.memory_network import graph_on_the_wire
 from cocained.test.tool_case import (
     MemoryApp,
@@ -88,7 +88,7 @@ class LoopbackTests(TestCase):
 
     def listen(self, service: Any) -> int:
         """Listen for a service; gives the port."""
-        factory = ServerFactory(self.wiring, Dispatch(service), "test")
+        factory = ServiceFactory(self.wiring, Dispatch(service), "test")
         port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
         self.addCleanup(port.stopListening)
         return int(port.getHost().port)

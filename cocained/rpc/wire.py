@@ -24,7 +24,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.protocol import Protocol, ServerFactory, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
@@ -246,7 +246,7 @@ class ServerProtocol(SessionProtocol):
         self.abort()
 
 
-class ServerFactory(Factory):
+class ServiceFactory(ServerFactory):
     """
     Accepts the clients of one service.
 
