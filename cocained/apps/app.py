@@ -11,7 +11,7 @@ One app on this node, from its documents to its last worker.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -36,13 +36,22 @@ from cocained.errors import (
     WorkerCode,
 )
 from cocained.interfaces import IIsolate, INode, IRemoteService
-from cocained.rpc.headers import Header
+from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 
 log = Logger()
 
 #: Lines per second and worker that ``log-output`` lets into the log.
 LOG_RATE = 200
+
+
+Enqueue = Callable[[Session, int, Headers, bytes], Invocation]
+
+
+def _no_overseer(
+    session: Session, channel: int, headers: Headers, event: bytes
+) -> Invocation:
+    raise AppStopped()
 
 
 class AppState(Enum):
@@ -85,6 +94,8 @@ class App:
         self._overseer: Overseer | None = None
         self._profile: Profile | None = None
         self._engine: Engine | None = None
+        #: takes an event, as :meth:`Overseer.enqueue` does once there is one
+        self.enqueue: Enqueue = _no_overseer
         self._spooling: Deferred[None] | None = None
         self._service = _PublishedService(self)
         self._published = False
@@ -154,6 +165,7 @@ class App:
             self._node.wiring.turn,
             self,
         )
+        self.enqueue = self._overseer.enqueue
         self._engine = Engine(
             self._node.wiring,
             self.endpoint,
@@ -180,15 +192,6 @@ class App:
         if self._overseer is None or self.state is not AppState.RUNNING:
             raise AppStopped(f"the application is {self.state.value}: Broken pipe")
         return self._overseer
-
-    def enqueue(
-        self, session: Session, channel: int, headers: list[Header], event: bytes
-    ) -> Invocation:
-        """Take an event; raises what the overseer does, or :class:`AppStopped`."""
-        overseer = self._overseer
-        if overseer is None:
-            raise AppStopped()
-        return overseer.enqueue(session, channel, headers, event)
 
     def control(self, wanted: int) -> None:
         if self._overseer is not None:

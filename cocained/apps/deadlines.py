@@ -53,10 +53,11 @@ class Deadlines(Generic[D]):
         self._buckets.setdefault(int(item.deadline * GRAIN), {})[item] = None
         return True
 
+    def __bool__(self) -> bool:
+        return bool(self._buckets)
+
     def forget(self, item: D) -> None:
         """*item* is finished; one that was not filed is no error."""
-        if not self._buckets:
-            return
         number = int(item.deadline * GRAIN)
         bucket = self._buckets.get(number)
         if bucket is not None and item in bucket:

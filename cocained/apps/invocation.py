@@ -15,6 +15,7 @@ prepared once per event: this is the hot path of the node.
 
 from __future__ import annotations
 
+import random
 from typing import Any, Protocol
 
 from cocained.errors import (
@@ -28,7 +29,7 @@ from cocained.errors import (
     WorkerLost,
     to_wire,
 )
-from cocained.rpc.codec import frame_head, pack, raw_head
+from cocained.rpc.codec import LARGE, RAW_HEADS, frame_head, pack, raw_head, uint
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import NO_TRACE, UNTRACED, Header, Trace, encode_trace
 from cocained.rpc.session import Receiver, Session
@@ -39,9 +40,6 @@ BUFFER_LIMIT = 64 * 1024 * 1024
 #: Beyond so many bytes the client is held, if nothing else of it can starve.
 BUFFER_HOLD = 1024 * 1024
 
-#: Chunks of so many bytes are passed in pieces, not copied into one.
-LARGE = 4096
-
 _WRITE_HEAD = b"\x00\x91"
 _CLOSE_BODY = b"\x02\x90"
 _KNOWN_CATEGORIES = frozenset(int(category) for category in Category)
@@ -51,17 +49,16 @@ class Dialect(Protocol):
     """
     How streams are spoken with one worker: worker protocol 0 or 1.
 
+    :ivar start: the first byte of each frame.
     :ivar invoke: kind and head of the arguments of ``invoke``.
     :ivar write: likewise of a chunk.
-    :ivar has_headers: whether frames have a fourth element.
+    :ivar is_plain: whether all else is as clients have it, too.
     """
 
+    start: bytes
     invoke: bytes
     write: bytes
-    has_headers: bool
-
-    def head(self, channel: int) -> bytes:
-        """The start of each frame on *channel*."""
+    is_plain: bool
 
     def body(self, body: bytes) -> bytes:
         """Translate kind and arguments from those that clients use."""
@@ -175,11 +172,6 @@ class Invocation:
         session.owed += 1
 
     @property
-    def is_traced(self) -> bool:
-        """Whether it came with a trace."""
-        return self._trace is not NO_TRACE
-
-    @property
     def load_tx(self) -> bool:
         """Whether the client's half is still open."""
         return self._client_open
@@ -204,7 +196,7 @@ class Invocation:
             size = len(payload)
             if size < LARGE:
                 sink.send(
-                    self._sink_write + raw_head(size) + payload + self._sink_headers
+                    self._sink_write + RAW_HEADS[size] + payload + self._sink_headers
                 )
             else:
                 sink.send(self._sink_write + raw_head(size))
@@ -255,7 +247,9 @@ class Invocation:
 
     def _pass_on(self, body: bytes) -> None:
         assert self._sink is not None
-        self._sink.send(self._sink_head + self._dialect.body(body) + self._sink_headers)
+        if not self._dialect.is_plain:
+            body = self._dialect.body(body)
+        self._sink.send(self._sink_head + body + self._sink_headers)
 
     # While no worker has it
 
@@ -294,26 +288,28 @@ class Invocation:
 
     # From the engine
 
-    def assign(self, worker: WorkerLink, now: float, span: int) -> None:
+    def assign(self, worker: WorkerLink, now: float) -> None:
         """
         Give the event to a worker and send what has been collected.
 
         :param now: seconds of the clock.
-        :param span: number for the worker's span, if there is a trace.
         """
         self.assigned = now
         self.worker = worker
         dialect = self._dialect = worker.dialect
         sink = self._sink = worker.session
-        channel = self._sink_channel = sink.fork(dialect.receiver(self._reply))
-        head = self._sink_head = dialect.head(channel)
-        self._sink_write = head + dialect.write
+        reply: Receiver = self._reply
         headers = UNTRACED
-        if not dialect.has_headers:
+        if not dialect.is_plain:
+            reply = dialect.receiver(reply)
             self._sink_headers = headers = b""
-        elif self._headers:
-            trace = self._trace.child(span)
-            if trace != NO_TRACE:
+        channel = self._sink_channel = sink.fork(reply)
+        head = self._sink_head = dialect.start + uint(channel)
+        self._sink_write = head + dialect.write
+        if self._headers and dialect.is_plain:
+            trace = self._trace
+            if trace is not NO_TRACE:
+                trace = trace.child(random.randrange(1, (1 << 63) - 1))
                 self._sink_headers = encode_trace(trace)
             headers = encode_trace(trace, self._headers)
         event = self._event
@@ -324,7 +320,8 @@ class Invocation:
             self._buffer = None
             if sink.congested and self._client_open:
                 sink.hold(self._session)
-        self._unhold()
+        if self._holding:
+            self._unhold()
         if self._gone:
             self.finish()
 
@@ -367,11 +364,15 @@ class Invocation:
         if self._client_open:
             self._client_open = False
             self._session.channels.pop(self._channel, None)
-        self._owe_nothing()
+        reply = self._reply
+        if reply.open:
+            self._owe_nothing()
         # The two halves know each other; garbage collection is dear.
-        self._reply.cut()
-        self._buffer = None
-        self._unhold()
+        del reply.invocation
+        if self._buffer is not None:
+            self._buffer = None
+        if self._holding:
+            self._unhold()
         worker = self.worker
         if worker is None:
             self._origin.withdrawn(self)
@@ -381,17 +382,15 @@ class Invocation:
             worker.finished(self)
 
     def _owe_nothing(self) -> None:
-        if self._reply.open:
-            self._reply.open = False
-            session = self._session
-            session.owed -= 1
-            if session.ending:
-                session.settle()
+        self._reply.open = False
+        session = self._session
+        session.owed -= 1
+        if session.ending:
+            session.settle()
 
     def _unhold(self) -> None:
-        if self._holding:
-            self._holding = False
-            self._session.release()
+        self._holding = False
+        self._session.release()
 
 
 class Reply:
@@ -404,12 +403,12 @@ class Reply:
     :param headers: packed, for every frame to the client.
     """
 
-    __slots__ = ("_head", "_invocation", "_session", "_write", "headers", "open")
+    __slots__ = ("_head", "_session", "_write", "headers", "invocation", "open")
 
     def __init__(
         self, invocation: Invocation, session: Session, channel: int, headers: bytes
     ) -> None:
-        self._invocation = invocation
+        self.invocation = invocation
         self._session = session
         self._head = frame_head(channel)
         self._write = self._head + _WRITE_HEAD
@@ -427,25 +426,25 @@ class Reply:
             session = self._session
             size = len(payload)
             if size < LARGE:
-                session.send(self._write + raw_head(size) + payload + self.headers)
+                session.send(self._write + RAW_HEADS[size] + payload + self.headers)
             else:
                 session.send(self._write + raw_head(size))
                 session.send(payload)
                 session.send(self.headers)
             if session.congested:
-                worker = self._invocation.worker
+                worker = self.invocation.worker
                 if worker is not None:
                     session.hold(worker.session)
         elif kind == CLOSE:
             self._session.send(self._head + _CLOSE_BODY + self.headers)
-            self._invocation.reply_ended()
+            self.invocation.reply_ended()
         elif kind == ERROR:
             try:
                 body = _error_body(args)
             except InvalidArgument as error:
                 self._refuse(error)
             else:
-                invocation = self._invocation
+                invocation = self.invocation
                 self._session.send(self._head + body + self.headers)
                 invocation.reply_ended()
                 invocation.finish()
@@ -454,15 +453,11 @@ class Reply:
 
     def discard(self, error: CocainedError) -> None:
         """The worker is gone."""
-        self._invocation.fail(WorkerLost(error.category, error.code))
-
-    def cut(self) -> None:
-        """The event is finished, and no message will come any more."""
-        del self._invocation
+        self.invocation.fail(WorkerLost(error.category, error.code))
 
     def _refuse(self, error: CocainedError) -> None:
         """The worker broke the rules of the stream; it is told, and lives on."""
-        self._invocation.refuse_reply(error)
+        self.invocation.refuse_reply(error)
 
 
 def _encode_error(error: CocainedError) -> bytes:

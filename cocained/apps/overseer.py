@@ -9,7 +9,6 @@ workers there should be, :mod:`~cocained.apps.roster` which one is next,
 
 from __future__ import annotations
 
-import random
 from typing import Protocol
 from uuid import uuid4
 
@@ -147,7 +146,7 @@ class Overseer:
         if self._deadline_call is None or timeout <= HORIZON:
             self._watch_deadlines(now)
         if worker is not None:
-            self._give(worker, invocation, now)
+            worker.inject(invocation, now)
         else:
             self.stats.depth.update(len(self.backlog), now)
             self.backlog.push(invocation)
@@ -159,10 +158,6 @@ class Overseer:
         self.backlog.remove(invocation)
         self._deadlines.forget(invocation)
         self._check_quiet()
-
-    def _give(self, worker: Worker, invocation: Invocation, now: float) -> None:
-        span = random.randrange(1, 1 << 63) if invocation.is_traced else 0
-        worker.inject(invocation, now, span)
 
     def _pump(self) -> None:
         """Bring waiting events and free workers together."""
@@ -179,7 +174,7 @@ class Overseer:
                 worker = self.roster.take()
                 if worker is None:
                     break
-                self._give(worker, self.backlog.pop(), now)
+                worker.inject(self.backlog.pop(), now)
         finally:
             self._pumping = False
 
@@ -195,7 +190,8 @@ class Overseer:
     def worker_freed(self, worker: Worker, invocation: Invocation) -> None:
         now = self._last_work = self._turn.now
         self.stats.timings.add(now - invocation.assigned)
-        self._deadlines.forget(invocation)
+        if self._deadlines:
+            self._deadlines.forget(invocation)
         self.roster.freed(worker)
         if not worker.load:
             worker.idle_since = now

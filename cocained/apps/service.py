@@ -15,7 +15,7 @@ from cocained.apps.invocation import Invocation
 from cocained.rpc.arguments import Signature, blob, integer, optional
 from cocained.rpc.dispatch import Downstream, Protocol
 from cocained.rpc.graph import PRIMITIVE, STREAMING
-from cocained.rpc.headers import Header
+from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 
 
@@ -24,10 +24,9 @@ class Served(Role):
 
     name: str
 
-    def enqueue(
-        self, session: Session, channel: int, headers: list[Header], event: bytes
-    ) -> Invocation:
-        """Take an event."""
+    @property
+    def enqueue(self) -> Callable[[Session, int, Headers, bytes], Invocation]:
+        """Takes an event."""
 
     def report(self) -> dict[str, Any]:
         """Say how the app is."""
@@ -88,7 +87,7 @@ class AppService:
         self,
         session: Session,
         channel: int,
-        headers: list[Header],
+        headers: Headers,
         event: bytes,
         tag: bytes,
     ) -> Invocation:
@@ -100,7 +99,5 @@ class AppService:
         return self._app.report()
 
     @protocol.stream(2, dispatch=STREAMING, upstream=PRIMITIVE)
-    def control(
-        self, session: Session, channel: int, headers: list[Header]
-    ) -> Downstream:
+    def control(self, session: Session, channel: int, headers: Headers) -> Downstream:
         return population_control(self._app, session, channel)

@@ -79,9 +79,10 @@ class Speech1:
     """
 
     ready = True
+    start = b"\x94"
     invoke = b"\x00\x91"
     write = b"\x00\x91"
-    has_headers = True
+    is_plain = True
 
     def __init__(self, worker: Worker, session: Session, channel: int) -> None:
         self._worker = worker
@@ -102,9 +103,6 @@ class Speech1:
 
     def terminate(self, code: int, reason: str) -> None:
         self._session.send(encode(self._channel, 1, [code, reason], UNTRACED))
-
-    def head(self, channel: int) -> bytes:
-        return b"\x94" + uint(channel)
 
     def body(self, body: bytes) -> bytes:
         return body
@@ -139,14 +137,15 @@ class Speech0(Speech1):
     """Worker protocol 0: events flow from the first heartbeat on."""
 
     ready = False
+    start = b"\x93"
     invoke = b"\x03\x91"
     write = b"\x04\x91"
-    has_headers = False
+    is_plain = False
 
     def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
         if kind == 1:
             self.ready = True
-            self._session.send(self.head(self._channel) + b"\x01\x90")
+            self._session.send(self.start + uint(self._channel) + b"\x01\x90")
             self._worker.heartbeat()
         elif kind == 2:
             self._farewell(args)
@@ -154,10 +153,8 @@ class Speech0(Speech1):
             self._unknown(kind)
 
     def terminate(self, code: int, reason: str) -> None:
-        self._session.send(self.head(self._channel) + b"\x02" + pack([code, reason]))
-
-    def head(self, channel: int) -> bytes:
-        return b"\x93" + uint(channel)
+        head = self.start + uint(self._channel)
+        self._session.send(head + b"\x02" + pack([code, reason]))
 
     def body(self, body: bytes) -> bytes:
         kind = body[:1]

@@ -8,6 +8,7 @@ Counting costs an addition; the arithmetic is done when somebody asks.
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 #: Durations kept for percentiles: the latest so many.
@@ -92,23 +93,15 @@ class Average:
 class Timings:
     """The latest durations, as percentiles and shares."""
 
-    __slots__ = ("_next", "_samples")
+    __slots__ = ("_samples", "add")
 
     PERCENTILES = (50.0, 75.0, 90.0, 95.0, 98.0, 99.0, 99.95)
     BOUNDS = (1, 2, 5, 10, 20, 50, 100, 500, 1000)
 
     def __init__(self) -> None:
-        self._samples: list[float] = []
-        self._next = 0
-
-    def add(self, seconds: float) -> None:
-        """Remember one duration."""
-        samples = self._samples
-        if len(samples) < SAMPLES:
-            samples.append(seconds)
-        else:
-            samples[self._next] = seconds
-            self._next = (self._next + 1) % SAMPLES
+        self._samples: deque[float] = deque(maxlen=SAMPLES)
+        #: remembers one duration, in seconds
+        self.add = self._samples.append
 
     def percentiles(self) -> dict[str, float]:
         """Milliseconds below which so many per cent of the durations lie."""

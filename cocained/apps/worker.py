@@ -341,11 +341,11 @@ class Worker:
 
     # From the overseer
 
-    def inject(self, invocation: Invocation, now: float, span: int) -> None:
+    def inject(self, invocation: Invocation, now: float) -> None:
         """Give an event to the worker, which must be active."""
         self.accepted += 1
         self.invocations[invocation] = None
-        invocation.assign(self, now, span)
+        invocation.assign(self, now)
 
     def finished(self, invocation: Invocation) -> None:
         if self.invocations.pop(invocation, self) is None:

@@ -4,10 +4,10 @@ Bytes to frames and back, bounded and incremental.
 
 A frame is a msgpack array ``[channel, kind, [args…], [headers…]?]`` with no
 length in front (protocol.md §1.2).  The C ``Unpacker`` takes whole frames
-apart; what is left at the end of a read, the *tail*, is outlined by
-:class:`Outline`, which looks at msgpack's own headers only, so that a claim
-beyond the limits is refused when its header arrives and not when it has been
-buffered.
+apart; a frame that does not end with the read, or that has a long array, is
+outlined by :class:`Outline` first, which looks at msgpack's own headers only,
+so that a claim beyond the limits is refused when its header arrives and not
+when memory for it has been taken.
 """
 
 from __future__ import annotations
@@ -36,6 +36,11 @@ VALUE_LIMIT = 4 * PIECE
 #: The unpacker allocates eight bytes per claimed element at once.
 ARRAY_LIMIT = 16384
 
+#: Most elements of one array or map in a frame that is not outlined.  With
+#: :data:`DEPTH_LIMIT` of them in each other, as no honest frame has them, the
+#: unpacker allocates 8 MiB for a moment.
+SHORT_ARRAY = 1024
+
 #: Deepest nesting; the C unpacker has a stack of this many entries.
 DEPTH_LIMIT = 1024
 
@@ -44,8 +49,11 @@ _UNPACKER_BUFFER = 16384
 
 #: Unpackers kept for the next one who needs one, for each pair of limits.
 #: A fresh one is cleared memory of 44 KiB: more than a cache of first level.
+#: None of them holds part of a frame.
 SPARE = 4
 _SPARES: dict[tuple[int, int], list[msgpack.Unpacker]] = {}
+
+_NIL = b"\xc0"
 
 Frame = Any
 
@@ -81,15 +89,25 @@ class Outline:
         #: values claimed so far, present or announced
         self.values = 1
 
-    def feed(self, data: bytes) -> None:
-        """
-        Look at the next bytes, as far as they belong to the frame.
+    @property
+    def finished(self) -> bool:
+        """Whether the last byte of the frame has been seen."""
+        return self._done and not self._skip
 
+    def feed(self, data: bytes) -> int:
+        """
+        Look at the next bytes.
+
+        :returns: how many of them belong to the frame.
         :raises RemoteProtocolError: it claims more than is allowed.
         """
+        size = len(data)
         if self._done:
-            return
-        if self._carry:
+            taken = min(self._skip, size)
+            self._skip -= taken
+            return taken
+        carried = len(self._carry)
+        if carried:
             data = self._carry + data
             self._carry = b""
         at = self._skip
@@ -100,10 +118,10 @@ class Outline:
             if at + 1 + width > end:
                 self._carry = data[at:]
                 self._skip = 0
-                return
-            size, children = _measure(first, data[at + 1 : at + 1 + width])
-            at += 1 + width + size
-            self.claimed += 1 + width + size
+                return size
+            payload, children = _measure(first, data[at + 1 : at + 1 + width])
+            at += 1 + width + payload
+            self.claimed += 1 + width + payload
             self.values += children
             if self.claimed > self._limit:
                 raise RemoteProtocolError(
@@ -118,8 +136,10 @@ class Outline:
             if self._closes(children):
                 # All headers are known; what is left is one string's body.
                 self._done = True
-                return
+                self._skip = max(0, at - end)
+                return min(at, end) - carried
         self._skip = at - end
+        return size
 
     def _closes(self, children: int) -> bool:
         """Count one value; say whether the frame ends with it."""
@@ -196,9 +216,9 @@ class Decoder:
 
     __slots__ = (
         "_array_limit",
-        "_fed",
         "_frame_limit",
         "_outline",
+        "_short_array",
         "_spare",
         "_unpacker",
         "fault",
@@ -211,9 +231,10 @@ class Decoder:
             raise ValueError(f"frame limit below {MIN_FRAME_LIMIT}: {frame_limit}")
         self._frame_limit = frame_limit
         self._array_limit = array_limit
-        self._unpacker: msgpack.Unpacker | None = None
+        self._short_array = min(SHORT_ARRAY, array_limit)
+        # Both belong to one frame that has begun and not ended.
         self._outline: Outline | None = None
-        self._fed = 0
+        self._unpacker: msgpack.Unpacker | None = None
         self._spare = _SPARES.setdefault((frame_limit, array_limit), [])
         #: what was wrong with the bytes; nothing is decoded after it
         self.fault: RemoteProtocolError | None = None
@@ -221,7 +242,7 @@ class Decoder:
     @property
     def waiting(self) -> bool:
         """Whether part of a frame has arrived and the rest has not."""
-        return self._unpacker is not None
+        return self._outline is not None
 
     def decode(self, data: bytes) -> list[Frame]:
         """
@@ -231,40 +252,17 @@ class Decoder:
             been looked at.  Look at :attr:`fault` afterwards: values in front
             of a fault are still good.
         """
-        if len(data) <= PIECE:
-            return self._decode(data)
         frames: list[Frame] = []
-        for start in range(0, len(data), PIECE):
-            frames += self._decode(data[start : start + PIECE])
-        return frames
-
-    def _decode(self, data: bytes) -> list[Frame]:
-        frames: list[Frame] = []
-        if self.fault is not None:
-            return frames
-        unpacker = self._unpacker
+        at = 0
+        size = len(data)
         try:
-            if unpacker is None:
-                unpacker = self._take_unpacker()
-            elif self._outline is not None:
-                self._outline.feed(data)
-            unpacker.feed(data)
-            append = frames.append
-            tell = unpacker.tell
-            end = self._fed
-            self._fed += len(data)
-            for frame in unpacker:
-                append(frame)
-                end = tell()
-            tail = self._fed - end
-            if not tail:
-                # One that has seen a large frame keeps a large buffer.
-                if self._outline is None and len(self._spare) < SPARE:
-                    self._spare.append(unpacker)
-                self._unpacker = self._outline = None
-            elif frames or self._outline is None:
-                self._outline = Outline(self._frame_limit)
-                self._outline.feed(data[-tail:])
+            while at < size and self.fault is None:
+                if self._outline is not None:
+                    at += self._decode_outlined(data[at:] if at else data, frames)
+                elif size <= PIECE and not at:
+                    at += self._decode_whole(data, frames)
+                else:
+                    at += self._decode_whole(data[at : at + PIECE], frames)
         except RemoteProtocolError as error:
             self._fail(error)
         except (ValueError, TypeError, msgpack.UnpackException) as error:
@@ -277,30 +275,73 @@ class Decoder:
             )
         return frames
 
-    def _take_unpacker(self) -> msgpack.Unpacker:
-        if self._spare:
-            unpacker = self._spare.pop()
-            self._fed = unpacker.tell()
-        else:
-            unpacker = self._new_unpacker()
-            self._fed = 0
-        self._unpacker = unpacker
-        return unpacker
+    def _decode_whole(self, data: bytes, frames: list[Frame]) -> int:
+        """
+        Take frames that lie within *data*.
 
-    def _new_unpacker(self) -> msgpack.Unpacker:
+        Data nearly always end where a frame does.  To ask the unpacker after
+        each frame where it is would cost a third of the decoding, so a nil of
+        ours behind the data tells: it comes out last and by itself, or the
+        data end within a frame or are at fault.
+        """
+        spare = self._spare
+        unpacker = spare.pop() if spare else self._new_unpacker(self._short_array)
+        unpacker.feed(data)
+        unpacker.feed(_NIL)
+        try:
+            whole = list(unpacker)
+        except (ValueError, TypeError, msgpack.UnpackException):
+            return self._decode_some(data, frames)
+        if not whole or whole[-1] is not None:
+            return self._decode_some(data, frames)
+        if len(spare) < SPARE:
+            spare.append(unpacker)
+        whole.pop()
+        frames += whole
+        return len(data)
+
+    def _decode_some(self, data: bytes, frames: list[Frame]) -> int:
+        """Take frames that lie within *data*; begin to outline what follows."""
+        unpacker = self._new_unpacker(self._short_array)
+        unpacker.feed(data)
+        taken = 0
+        try:
+            for frame in unpacker:
+                frames.append(frame)
+                taken = unpacker.tell()
+        except (ValueError, TypeError, msgpack.UnpackException):
+            # A long array, perhaps.  If it is worse, the same comes again.
+            pass
+        if taken < len(data):
+            self._outline = Outline(self._frame_limit)
+            self._unpacker = self._new_unpacker(self._array_limit)
+        return taken
+
+    def _decode_outlined(self, data: bytes, frames: list[Frame]) -> int:
+        """Take what belongs to the frame that is being outlined."""
+        outline, unpacker = self._outline, self._unpacker
+        assert outline is not None and unpacker is not None
+        taken = outline.feed(data)
+        unpacker.feed(data if taken == len(data) else data[:taken])
+        frames.extend(unpacker)
+        if outline.finished:
+            self._outline = self._unpacker = None
+        return taken
+
+    def _new_unpacker(self, array_limit: int) -> msgpack.Unpacker:
         return msgpack.Unpacker(
             raw=True,
             strict_map_key=False,
             object_pairs_hook=Pairs,
             max_buffer_size=self._frame_limit + PIECE,
-            max_array_len=self._array_limit,
-            max_map_len=self._array_limit,
+            max_array_len=array_limit,
+            max_map_len=array_limit,
             read_size=_UNPACKER_BUFFER,
         )
 
     def _fail(self, error: RemoteProtocolError) -> None:
         self.fault = error
-        self._unpacker = self._outline = None
+        self._outline = self._unpacker = None
 
 
 #: ``uint`` for small numbers, by far the most frequent ones.
@@ -308,12 +349,18 @@ _SMALL = tuple(bytes((n,)) for n in range(0x80)) + tuple(
     bytes((0xCC, n)) for n in range(0x80, 0x100)
 )
 
-#: Heads of raw strings that have a length in one byte.
-_RAW_HEADS = tuple(bytes((0xA0 | n,)) for n in range(32))
-
 _UINT16 = struct.Struct(">BH").pack
 _UINT32 = struct.Struct(">BI").pack
 _UINT64 = struct.Struct(">BQ").pack
+
+
+#: Payloads of so many bytes are sent in pieces, not copied into one.
+LARGE = 4096
+
+#: What stands in front of raw strings of fewer than :data:`LARGE` bytes.
+RAW_HEADS = tuple(
+    bytes((0xA0 | n,)) if n < 32 else _UINT16(0xDA, n) for n in range(LARGE)
+)
 
 
 def uint(number: int) -> bytes:
@@ -329,8 +376,8 @@ def uint(number: int) -> bytes:
 
 def raw_head(size: int) -> bytes:
     """What stands in front of a raw string of *size* bytes, old family only."""
-    if size < 32:
-        return _RAW_HEADS[size]
+    if size < LARGE:
+        return RAW_HEADS[size]
     if size < 0x10000:
         return _UINT16(0xDA, size)
     return _UINT32(0xDB, size)

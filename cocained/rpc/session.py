@@ -173,7 +173,6 @@ class Session:
 
     __slots__ = (
         "_channel_limit",
-        "_congested",
         "_decoder",
         "_frames",
         "_held",
@@ -188,6 +187,7 @@ class Session:
         "_turn",
         "calls",
         "channels",
+        "congested",
         "dropped",
         "ending",
         "fault",
@@ -215,7 +215,8 @@ class Session:
         self._frames: list[Frame] = []
         self._out: list[bytes] = []
         self._out_size = 0
-        self._congested = False
+        #: whether the peer reads slower than we write
+        self.congested = False
         self._held: dict[Source, None] = {}
         self._holds = 0
         #: channels whose input half is open
@@ -264,12 +265,9 @@ class Session:
             except (TypeError, ValueError):
                 return self.fail(_no_frame())
             if (
-                type(frame) is not list
-                or type(args) is not list
+                type(args) is not list
                 or type(channel) is not int
                 or type(kind) is not int
-                or channel < 0
-                or kind < 0
             ):
                 return self.fail(_no_frame())
             receiver = channels.get(channel)
@@ -285,6 +283,9 @@ class Session:
     def _open(
         self, channel: int, kind: int, args: list[Any], headers: list[Header]
     ) -> None:
+        if channel < 0 or kind < 0:
+            self.fail(_no_frame())
+            return
         if channel <= self._last:
             self.dropped += 1
             if channel == 0:
@@ -431,20 +432,15 @@ class Session:
         """Whether there still is a connection to write to."""
         return self._link is not None
 
-    @property
-    def congested(self) -> bool:
-        """Whether the peer reads slower than we write."""
-        return self._congested
-
     def congest(self) -> None:
         """The transport's buffer is full."""
-        self._congested = True
+        self.congested = True
         if self._hold_itself:
             self.hold(self)
 
     def drained(self) -> None:
         """The transport's buffer is empty again, or gone."""
-        self._congested = False
+        self.congested = False
         held, self._held = self._held, {}
         for session in held:
             session.release()
