@@ -30,23 +30,24 @@ class Backlog(Generic[E]):
     same small price.
     """
 
-    __slots__ = ("_events",)
+    __slots__ = ("events",)
 
     def __init__(self) -> None:
-        self._events: OrderedDict[E, None] = OrderedDict()
+        #: in order; its truth is looked at for every event
+        self.events: OrderedDict[E, None] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._events)
+        return len(self.events)
 
     def __iter__(self) -> Iterator[E]:
-        return iter(self._events)
+        return iter(self.events)
 
     def __contains__(self, event: E) -> bool:
-        return event in self._events
+        return event in self.events
 
     def push(self, event: E) -> None:
         """Let *event* wait, behind all others."""
-        self._events[event] = None
+        self.events[event] = None
 
     def first(self) -> E:
         """
@@ -54,7 +55,7 @@ class Backlog(Generic[E]):
 
         :raises StopIteration: nobody waits.
         """
-        return next(iter(self._events))
+        return next(iter(self.events))
 
     def pop(self) -> E:
         """
@@ -62,20 +63,20 @@ class Backlog(Generic[E]):
 
         :raises KeyError: nobody waits.
         """
-        return self._events.popitem(last=False)[0]
+        return self.events.popitem(last=False)[0]
 
     def remove(self, event: E) -> None:
         """Let *event* wait no longer; one that does not wait is no error."""
-        self._events.pop(event, None)
+        self.events.pop(event, None)
 
     def clear(self) -> list[E]:
         """Take all events, in order."""
-        events = list(self._events)
-        self._events.clear()
+        events = list(self.events)
+        self.events.clear()
         return events
 
     def oldest_age(self, now: float) -> float:
         """Seconds that the first event has waited, 0 if nobody waits."""
-        for event in self._events:
+        for event in self.events:
             return max(0.0, now - event.enqueued)
         return 0.0

@@ -34,13 +34,14 @@ D = TypeVar("D", bound=Due)
 class Deadlines(Generic[D]):
     """The items that are due soon."""
 
-    __slots__ = ("_buckets",)
+    __slots__ = ("buckets",)
 
     def __init__(self) -> None:
-        self._buckets: dict[int, dict[D, None]] = {}
+        #: by time; its truth is looked at for every event
+        self.buckets: dict[int, dict[D, None]] = {}
 
     def __len__(self) -> int:
-        return sum(map(len, self._buckets.values()))
+        return sum(map(len, self.buckets.values()))
 
     def file(self, item: D, now: float) -> bool:
         """
@@ -50,20 +51,17 @@ class Deadlines(Generic[D]):
         """
         if item.deadline - now > HORIZON:
             return False
-        self._buckets.setdefault(int(item.deadline * GRAIN), {})[item] = None
+        self.buckets.setdefault(int(item.deadline * GRAIN), {})[item] = None
         return True
-
-    def __bool__(self) -> bool:
-        return bool(self._buckets)
 
     def forget(self, item: D) -> None:
         """*item* is finished; one that was not filed is no error."""
         number = int(item.deadline * GRAIN)
-        bucket = self._buckets.get(number)
+        bucket = self.buckets.get(number)
         if bucket is not None and item in bucket:
             del bucket[item]
             if not bucket:
-                del self._buckets[number]
+                del self.buckets[number]
 
     def sweep(self, items: Iterable[D], now: float) -> None:
         """File those of *items* that have come within the horizon."""
@@ -72,14 +70,14 @@ class Deadlines(Generic[D]):
 
     def next_time(self) -> float | None:
         """When :meth:`due` should be asked next, in seconds of the clock."""
-        if not self._buckets:
+        if not self.buckets:
             return None
-        return (min(self._buckets) + 1) / GRAIN
+        return (min(self.buckets) + 1) / GRAIN
 
     def due(self, now: float) -> list[D]:
         """Take out what is due, the earliest first."""
         limit = int(now * GRAIN)
         expired: list[D] = []
-        for number in sorted(n for n in self._buckets if n < limit):
-            expired += self._buckets.pop(number)
+        for number in sorted(n for n in self.buckets if n < limit):
+            expired += self.buckets.pop(number)
         return expired

@@ -131,7 +131,7 @@ class Overseer:
             timeout = request_timeout(headers, timeout)
             if timeout <= 0:
                 raise DeadlineExceeded()
-        worker = None if self.backlog else self.roster.take()
+        worker = None if self.backlog.events else self.roster.take()
         if worker is None and not policy.has_room(self._population(), self._limits):
             self.stats.rejected += 1
             self.rebalance()
@@ -190,12 +190,12 @@ class Overseer:
     def worker_freed(self, worker: Worker, invocation: Invocation) -> None:
         now = self._last_work = self._turn.now
         self.stats.timings.add(now - invocation.assigned)
-        if self._deadlines:
+        if self._deadlines.buckets:
             self._deadlines.forget(invocation)
         self.roster.freed(worker)
         if not worker.load:
             worker.idle_since = now
-        if self.backlog:
+        if self.backlog.events:
             self._pump()
         elif self._quiet:
             self._check_quiet()

@@ -123,6 +123,11 @@ class Worker:
     :param clock: the reactor's.
     """
 
+    #: the worker's connection, once it has made its handshake
+    session: Session
+    #: how the worker's streams are spoken, likewise
+    dialect: Speech
+
     def __init__(
         self,
         uuid: str,
@@ -151,25 +156,12 @@ class Worker:
         self._heartbeat: IDelayedCall | None = None
         self._spawning: Deferred[IWorkerHandle] | None = None
         self._handle: IWorkerHandle | None = None
-        self._session: Session | None = None
-        self._speech: Speech | None = None
+        self._is_attached = False
         self._exited: str | None = None
         self._buried = False
 
     def __repr__(self) -> str:
         return f"<Worker {self.uuid} {self.state.value} load={self.load}>"
-
-    @property
-    def session(self) -> Session:
-        """The worker's connection; there is one while it is active."""
-        assert self._session is not None
-        return self._session
-
-    @property
-    def dialect(self) -> Dialect:
-        """How the worker's streams are spoken."""
-        assert self._speech is not None
-        return self._speech
 
     @property
     def is_running(self) -> bool:
@@ -215,7 +207,7 @@ class Worker:
         )
         self.state = State.HANDSHAKING
         self._arm(self._timeouts.handshake_timeout, WorkerCode.ACTIVATE_TIMEOUT)
-        if self._session is not None:
+        if self._is_attached:
             self._activate()
 
     def _spawn_failed(self, failure: Failure) -> None:
@@ -243,21 +235,21 @@ class Worker:
         :param speech: how the worker is spoken to.
         :returns: whether it is welcome; it is not twice, or too late.
         """
-        if self._session is not None or self.state not in (
+        if self._is_attached or self.state not in (
             State.SPAWNING,
             State.HANDSHAKING,
         ):
             return False
-        self._session = session
-        self._speech = speech
+        self._is_attached = True
+        self.session = session
+        self.dialect = speech
         # An early one is kept until the isolate says that the worker runs.
         if self.state is State.HANDSHAKING:
             self._activate()
         return True
 
     def _activate(self) -> None:
-        assert self._speech is not None
-        if not self._speech.ready:
+        if not self.dialect.ready:
             return  # protocol 0 waits for the first heartbeat
         self._disarm()
         self.state = State.ACTIVE
@@ -325,7 +317,7 @@ class Worker:
 
     def exited(self, reason: str, error: bool) -> None:
         self._exited = reason
-        connected = self._session is not None and self._session.is_open
+        connected = self._is_attached and self.session.is_open
         if connected and not self.is_gone:
             # Its last answers may still be on their way to us.
             self._arm_call(EXIT_GRACE, self._hang_up)
@@ -369,9 +361,8 @@ class Worker:
     def terminate(self, code: WorkerCode) -> None:
         """Ask the worker to end; what does not work yet is ended at once."""
         if self.state in (State.ACTIVE, State.SEALING):
-            assert self._speech is not None
             self.state = State.TERMINATING
-            self._speech.terminate(code, WORKER_TEXTS[code])
+            self.dialect.terminate(code, WORKER_TEXTS[code])
             self._arm_call(self._timeouts.terminate_timeout, self._not_terminated)
         elif self.state in (State.SPAWNING, State.HANDSHAKING):
             self._close(gently=False)
@@ -412,8 +403,8 @@ class Worker:
             self._heartbeat.cancel()
             self._heartbeat = None
         self._owner.worker_gone(self, error)
-        if self._session is not None and self._session.is_open:
-            self._session.hang_up(cancelled())
+        if self._is_attached and self.session.is_open:
+            self.session.hang_up(cancelled())
         if self._spawning is not None:
             self._spawning.cancel()
         elif self._handle is not None and self._exited is None:
