@@ -18,7 +18,8 @@ run: .venv/run.stamp
 
 test: .venv/test.stamp
 	$(BIN)/python -bb -W error::RuntimeWarning -m twisted.trial test
-	$(BIN)/python -bb -m unittest discover -q -s frameworks/python -t frameworks/python
+	cd frameworks/python && ../../$(BIN)/python -bb -W error::RuntimeWarning \
+		-m twisted.trial tests
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
