@@ -279,6 +279,13 @@ class SlotNotFound(CocainedError):
     code = DispatchCode.SLOT_NOT_FOUND
 
 
+class RevokedChannel(CocainedError):
+    """A channel number that is not valid, or no longer."""
+
+    category = Category.DISPATCH
+    code = DispatchCode.REVOKED_CHANNEL
+
+
 class TooManyChannels(CocainedError):
     """A connection has as many open channels as one may have."""
 

@@ -12,6 +12,7 @@ when memory for it has been taken.
 
 from __future__ import annotations
 
+import os
 import struct
 from typing import Any
 
@@ -53,7 +54,10 @@ _UNPACKER_BUFFER = 16384
 SPARE = 4
 _SPARES: dict[tuple[int, int], list[msgpack.Unpacker]] = {}
 
-_NIL = b"\xc0"
+#: A string of ours that is fed behind the data, and nobody else can know: what a
+#: peer can send as well would hide that its last frame has not ended.
+_MARK = os.urandom(16)
+_PACKED_MARK = b"\xb0" + _MARK
 
 Frame = Any
 
@@ -280,19 +284,19 @@ class Decoder:
         Take frames that lie within *data*.
 
         Data nearly always end where a frame does.  To ask the unpacker after
-        each frame where it is would cost a third of the decoding, so a nil of
+        each frame where it is would cost a third of the decoding, so a mark of
         ours behind the data tells: it comes out last and by itself, or the
         data end within a frame or are at fault.
         """
         spare = self._spare
         unpacker = spare.pop() if spare else self._new_unpacker(self._short_array)
         unpacker.feed(data)
-        unpacker.feed(_NIL)
+        unpacker.feed(_PACKED_MARK)
         try:
             whole = list(unpacker)
         except (ValueError, TypeError, msgpack.UnpackException):
             return self._decode_some(data, frames)
-        if not whole or whole[-1] is not None:
+        if not whole or type(whole[-1]) is not bytes or whole[-1] != _MARK:
             return self._decode_some(data, frames)
         if len(spare) < SPARE:
             spare.append(unpacker)

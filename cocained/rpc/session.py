@@ -22,10 +22,10 @@ from typing import Any, Final, Protocol
 
 from cocained.errors import (
     CocainedError,
-    DispatchCode,
     InvalidArgument,
     RemoteError,
     RemoteProtocolError,
+    RevokedChannel,
     SlotNotFound,
     TooManyChannels,
     to_wire,
@@ -289,7 +289,13 @@ class Session:
         if channel <= self._last:
             self.dropped += 1
             if channel == 0:
-                self.error(0, _channel_zero())
+                self.error(
+                    0,
+                    RevokedChannel(
+                        "channel 0 is never valid; this node speaks the dialect of"
+                        " 0.12, a client of 0.11 sends method numbers first"
+                    ),
+                )
             return
         self._last = channel
         if self._root is None:
@@ -476,13 +482,3 @@ class Session:
 
 def _no_frame() -> RemoteProtocolError:
     return RemoteProtocolError("a frame is [channel, kind, [arguments], [headers]?]")
-
-
-def _channel_zero() -> CocainedError:
-    error = CocainedError(
-        "channel 0 is never valid; this node speaks the dialect of 0.12, "
-        "a client of 0.11 sends method numbers first"
-    )
-    error.category = 7
-    error.code = DispatchCode.REVOKED_CHANNEL
-    return error

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -56,6 +57,10 @@ class Limits(NamedTuple):
 
 #: Seconds that a closed connection may need to take our last bytes.
 CLOSE_TIMEOUT = 10.0
+
+#: Bytes given to a transport at once.  A peer that takes so many within
+#: ``write_stall`` is slow, one that does not has stopped reading.
+WINDOW = 262144
 
 
 def end_of_file() -> RemoteError:
@@ -111,6 +116,7 @@ class SessionProtocol(Protocol):
         self._closer: IDelayedCall | None = None
         self._stall: IDelayedCall | None = None
         self._closed = False
+        self._rest: deque[memoryview] = deque()
         #: called once with this protocol when the connection is gone
         self.on_lost: Callable[[SessionProtocol], None] | None = None
         self.session = Session(
@@ -177,7 +183,19 @@ class SessionProtocol(Protocol):
     # Link, for the session
 
     def write(self, data: bytes) -> None:
-        self.transport.write(data)
+        if len(data) <= WINDOW and not self._rest:
+            self.transport.write(data)
+            return
+        self._rest.append(memoryview(data))
+        self._write_rest()
+
+    def _write_rest(self) -> None:
+        """Write what waits, until the transport is full."""
+        while self._rest and self._stall is None:
+            view = self._rest.popleft()
+            if len(view) > WINDOW:
+                self._rest.appendleft(view[WINDOW:])
+            self.transport.write(bytes(view[:WINDOW]))
 
     def pause(self) -> None:
         if not self._closed:
@@ -191,6 +209,8 @@ class SessionProtocol(Protocol):
         if self._closed:
             return
         self._closed = True
+        while self._rest:
+            self.transport.write(bytes(self._rest.popleft()))
         self.transport.unregisterProducer()  # type: ignore[attr-defined]
         self.transport.loseConnection()
         self._closer = self._wiring.reactor.callLater(CLOSE_TIMEOUT, self._abort)
@@ -216,7 +236,9 @@ class SessionProtocol(Protocol):
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        self.session.drained()
+        self._write_rest()
+        if self._stall is None:
+            self.session.drained()
 
     def stopProducing(self) -> None:  # noqa: N802 - Twisted's name
         """The transport is gone; :meth:`connectionLost` does what is needed."""
