@@ -95,6 +95,13 @@ class LocatorService(Component[LocatorArgs]):
             )
 
     def start(self) -> Deferred[None] | None:
+        if self.args.cluster is not None:
+            log.warn(
+                "services.{locator}.args.cluster: cluster type {type} is not"
+                " available yet; this node looks for no other nodes",
+                locator=self.name,
+                type=self.args.cluster.type,
+            )
         self.node.directory.subscribe(self)
         return Deferred.fromCoroutine(self._start())
 
