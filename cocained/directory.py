@@ -100,6 +100,8 @@ class Directory:
         self._addresses = tuple(addresses)
         self._ports = ports
         self._exposed: dict[str, Exposed] = {}
+        #: of removed services; their connections live on
+        self._former: list[ServiceFactory] = []
         self._observers: list[IExposure] = []
 
     def get(self, name: str) -> Exposed | None:
@@ -169,17 +171,19 @@ class Directory:
         if exposed is None:
             return succeed(None)
         self._ports.release(exposed.number)
+        self._former = [factory for factory in self._former if factory.connections]
+        self._former.append(exposed.factory)
         for observer in list(self._observers):
             observer.service_removed(name)
         log.info("service {service} is no longer offered", service=name)
         return exposed.port.stopListening() or succeed(None)
 
     async def close(self) -> None:
-        """Remove every service and end all of their connections."""
-        factories = [exposed.factory for exposed in self._exposed.values()]
+        """Remove every service and end all connections there are."""
         for name in list(self._exposed):
             await self.remove(name)
-        for factory in factories:
+        former, self._former = self._former, []
+        for factory in former:
             factory.close()
 
     async def quiesce(self) -> None:

@@ -159,8 +159,11 @@ class Node(Service):
                 component.args,
                 where=where.at("args"),
             )
-        except ConfigError:
-            raise
+        except ConfigError as error:
+            if error.line is not None:
+                raise
+            # About something that the component builds by itself.
+            raise where.error(str(error)) from error
         except CocainedError as error:
             raise where.error(error.reason, ("type",)) from error
 
@@ -173,9 +176,9 @@ class Node(Service):
         try:
             return self._storages[name]
         except KeyError:
-            raise ConfigError(
+            raise self.config.where.error(
                 f"there is no storage {name!r}, which is needed; add it",
-                path=f"storages.{name}",
+                ("storages", name),
             ) from None
 
     def component(
@@ -190,13 +193,19 @@ class Node(Service):
     @override
     def startService(self) -> None:
         super().startService()  # type: ignore[no-untyped-call]  # Twisted's
-        self._prepare()
         self._starting = Deferred.fromCoroutine(self._start())
         self._starting.addErrback(self._not_started)
 
     def _prepare(self) -> None:
         """Make what the machine has to give; blocks shortly."""
-        os.makedirs(self.runtime, mode=0o755, exist_ok=True)
+        try:
+            os.makedirs(self.runtime, mode=0o755, exist_ok=True)
+        except OSError as error:
+            raise self.config.where.error(
+                f"the directory {self.runtime} cannot be made:"
+                f" {error.strerror}; name one that the node may write to",
+                ("paths", "runtime"),
+            ) from error
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         if hard == resource.RLIM_INFINITY or soft < hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
@@ -204,6 +213,7 @@ class Node(Service):
             log.warn("configuration: {note}", note=note)
 
     async def _start(self) -> None:
+        self._prepare()
         for component in (*self._loggers, *self._storages.values()):
             await self._start_one(component)
         for service in self._services.values():
@@ -269,11 +279,11 @@ def _addresses(config: NodeConfig) -> list[str]:
         return [network.endpoint]
     try:
         found = numeric_addresses(network.hostname)
-    except OSError as error:
-        raise ConfigError(
+    except (OSError, ValueError) as error:  # also of names that cannot be
+        raise config.where.error(
             f"the name {network.hostname!r} has no address: {error};"
             " set it to a name or an address that clients can reach",
-            path="network.hostname",
+            ("network", "hostname"),
         ) from error
     if network.endpoint == "0.0.0.0":
         found = [address for address in found if ":" not in address] or found

@@ -24,7 +24,12 @@ from zope.interface.verify import verifyClass
 from cocained import interfaces
 from cocained.component import NoArgs
 from cocained.config import LineMap, convert
-from cocained.errors import BrokenPlugin, DuplicatePlugin, UnknownPlugin
+from cocained.errors import (
+    BrokenPlugin,
+    CocainedError,
+    DuplicatePlugin,
+    UnknownPlugin,
+)
 from cocained.interfaces import CATEGORIES, INode, IPluginEntry
 
 log = Logger()
@@ -143,7 +148,16 @@ class Repository:
         struct = getattr(factory, "Args", NoArgs)
         if not (isinstance(struct, _CLASS) and issubclass(struct, msgspec.Struct)):
             raise BrokenPlugin(f"{category} {type}: Args is no msgspec.Struct")
-        return factory(node, name, convert(args, struct, path, where))
+        converted = convert(args, struct, path, where)
+        try:
+            return factory(node, name, converted)
+        except CocainedError:
+            raise
+        except Exception as error:
+            raise BrokenPlugin(
+                f"{category} {type} ({factory.__module__}.{factory.__qualname__})"
+                f" cannot be built: {_CLASS(error).__name__}: {error}"
+            ) from error
 
     def listing(self) -> list[Listed]:
         """Try every plugin and say what came of it."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -167,12 +168,23 @@ def list_plugins() -> int:
 def _give_up(failure: Failure) -> None:
     """The node cannot start: say why, end, and end with an error."""
     error = failure.value
+    # By now ``sys.stderr`` is a way into the log.
+    terminal = sys.__stderr__ or sys.stderr
     if isinstance(error, CocainedError):
         log.critical("the node cannot start: {error}", error=error)
-        print(f"the node cannot start: {error}", file=sys.stderr)
+        print(f"the node cannot start: {error}", file=terminal)
     else:
         log.failure("the node cannot start", failure=failure)
-        failure.printTraceback(file=sys.stderr)
+        failure.printTraceback(file=terminal)
+    # At the very end, so that twistd still removes its pid file.
+    atexit.register(_exit_with_error)
     core = the_reactor()
-    core.addSystemEventTrigger("after", "shutdown", os._exit, 1)
-    core.stop()
+    # The start may fail before the reactor runs.
+    core.callWhenRunning(core.stop)
+
+
+def _exit_with_error() -> None:
+    for stream in (sys.__stdout__, sys.__stderr__):
+        if stream is not None:
+            stream.flush()
+    os._exit(1)

@@ -10,6 +10,7 @@ comes back as an exception), a pidfd tells its end, a pipe brings its output.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import subprocess
@@ -87,7 +88,10 @@ class Child:
         self._kill_timeout = kill_timeout
         self._killer: IDelayedCall | None = None
         self._terminated = False
-        pipe, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pipe, theirs = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise _cannot_run(command[0], directory, error) from error
         os.set_blocking(theirs, True)
         try:
             self._process = subprocess.Popen(
@@ -104,8 +108,16 @@ class Child:
             raise _cannot_run(command[0], directory, error) from error
         finally:
             os.close(theirs)
+        try:
+            end = os.pidfd_open(self._process.pid)
+        except OSError as error:
+            # Nobody would see it end.
+            os.close(pipe)
+            self._signal(signal.SIGKILL)
+            self._process.wait()
+            raise _cannot_run(command[0], directory, error) from error
         self._output = _Readable(reactor, pipe, self._read)
-        self._end = _Readable(reactor, os.pidfd_open(self._process.pid), self._collect)
+        self._end = _Readable(reactor, end, self._collect)
         for readable in (self._output, self._end):
             reactor.addReader(readable)
 
@@ -193,7 +205,7 @@ def _cannot_run(program: str, directory: str, error: Exception) -> SpawnError:
             reason = "there is no such file in the app's archive; see 'slave'"
     elif isinstance(error, PermissionError):
         reason = "it is not executable; chmod +x it and upload the app again"
-    elif isinstance(error, OSError) and reason == os.strerror(8):
+    elif code == errno.ENOEXEC:
         reason = "it is no program: a script needs a first line such as #!/bin/sh"
     return SpawnError(f"cannot run {program}: {reason}", code)
 

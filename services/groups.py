@@ -77,16 +77,19 @@ class RoutingGroups:
         """
         Read the named groups anew; those that are gone are forgotten.
 
-        :raises CocainedError: one cannot be used; then it is gone, and the
-            others are as before (reference-behaviour.md §3.2).
+        :raises CocainedError: one cannot be used; then nothing has changed
+            (protocol.md §3.5).
         """
         active = set(await self._storage.find(COLLECTION, TAGS))
-        fresh = dict(self._rings)
-        for name in names:
-            fresh.pop(name, None)
-            if name in active:
-                fresh[name] = await self._read(name)
-        self._rings = fresh
+        # Collected apart: another refresh may end while this one reads.
+        fresh = {
+            name: await self._read(name) if name in active else None for name in names
+        }
+        for name, ring in fresh.items():
+            if ring is None:
+                self._rings.pop(name, None)
+            else:
+                self._rings[name] = ring
 
     async def _read(self, name: str) -> Continuum:
         try:

@@ -87,7 +87,8 @@ class LoggingService(Component[LoggingArgs]):
         if severity >= self._verbosity:
             level = _LEVELS[min(max(severity, 0), len(_LEVELS) - 1)]
             fields = {LOG_SOURCE: source, LOG_ATTRIBUTES: list(attributes)}
-            self._log.emit(level, "{message}", message=message, **fields)
+            # Not as ``message``: Twisted's old log system empties that field.
+            self._log.emit(level, "{text}", text=message, **fields)
 
     @protocol.method(1)
     def verbosity(self) -> int:

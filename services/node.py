@@ -9,8 +9,9 @@ from collections.abc import Coroutine, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.apps.app import App, AppState
@@ -69,6 +70,7 @@ class NodeService(Component[NodeArgs]):
             cache = None
         self._library = Library(node.storage("core"), cache)
         self._apps: dict[str, App] = {}
+        self._stopping = False
 
     # Life
 
@@ -90,6 +92,8 @@ class NodeService(Component[NodeArgs]):
             )
             return
         for app, profile in runlist.apps.items():
+            if self._stopping:
+                return
             try:
                 await self._start(app, profile)
             except CocainedError as error:
@@ -101,10 +105,12 @@ class NodeService(Component[NodeArgs]):
                 )
 
     def drain(self) -> Deferred[None] | None:
+        self._stopping = True
         drains = [app.drain() for app in self._apps.values()]
         return Deferred.fromCoroutine(self._everywhere(drains))
 
     def stop(self) -> Deferred[None] | None:
+        self._stopping = True
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -115,13 +121,12 @@ class NodeService(Component[NodeArgs]):
     async def _everywhere(
         self, coroutines: Iterable[Coroutine[Any, Any, None]]
     ) -> None:
-        results = await DeferredList(
-            [Deferred.fromCoroutine(coroutine) for coroutine in coroutines],
-            consumeErrors=True,
+        await DeferredList(
+            [
+                Deferred.fromCoroutine(coroutine).addErrback(_not_in_order)
+                for coroutine in coroutines
+            ]
         )
-        for success, result in results:
-            if not success:
-                log.failure("an app did not end in order", failure=result)
 
     # Methods
 
@@ -131,6 +136,8 @@ class NodeService(Component[NodeArgs]):
 
     async def _start(self, name: str, profile: str) -> None:
         _check_name(name)
+        if self._stopping:
+            raise AppStopped("the node is stopping and starts no app")
         present = self._apps.get(name)
         if present is not None and present.state is not AppState.BROKEN:
             raise AppExists(
@@ -200,6 +207,12 @@ class NodeService(Component[NodeArgs]):
         if app is None:
             raise AppNotRunning(f"application {name} is not found")
         return app
+
+
+def _not_in_order(failure: Failure) -> None:
+    # Cancelled is what had no more time to drain; the node says so itself.
+    if not failure.check(CancelledError):
+        log.failure("an app did not end in order", failure=failure)
 
 
 def _check_name(name: str) -> None:

@@ -54,6 +54,16 @@ class DescribeTests(SynchronousTestCase):
             ],
         )
 
+    def test_markup(self) -> None:
+        """A pattern is a literal, and an empty text has a word of its own."""
+
+        class Marked(msgspec.Struct):
+            word: Annotated[str, Meta(pattern=r"^a\Z")] = ""
+
+        (row,) = rows(Marked)
+        self.assertEqual(row.type, r"text like ``^a\Z``")
+        self.assertEqual(row.default, "empty")
+
     def test_table(self) -> None:
         """A table has a line for each cell."""
         lines = table(Tiny).splitlines()

@@ -431,6 +431,16 @@ class FileLoggerTests(DescriptorCase):
         self.assertTrue(verifyObject(ILogger, logger))
         self.assertTrue(verifyObject(ILogObserver, logger))
 
+    def test_relative_path(self) -> None:
+        """A relative path starts where the node says, not where it runs."""
+        home = os.path.abspath(self.mktemp())
+        os.mkdir(home)
+        self.node.resolve = lambda path: os.path.join(home, path)
+
+        self.started(FileLogger(self.node, "core", FileArgs(path="node.log")))
+
+        self.assertEqual(os.listdir(home), ["node.log"])
+
     def test_lines(self) -> None:
         """Every event is a line, in order."""
         logger = self.started(self.build())

@@ -168,6 +168,15 @@ class LayoutTests(FilesCase):
         self.assertEqual(link, f"{self.root}/ns1/k1")
         self.assertEqual(sorted(os.listdir(self.root / "ns1")), ["k1", "t1"])
 
+    def test_path_of_a_configuration(self) -> None:
+        """A relative path starts where the node says, not where it runs."""
+        home = os.path.abspath(self.mktemp())
+        self.node.resolve = lambda path: os.path.join(home, path)
+
+        self.build("store")
+
+        self.assertTrue(os.path.isdir(os.path.join(home, "store")))
+
     def test_raw_names(self) -> None:
         """Names lie on the disk as the bytes that they came as."""
         self.result_of(self.storage.write("ns1", "\udcff", b"v"))
@@ -303,7 +312,7 @@ class LayoutTests(FilesCase):
         self.assertEqual(os.listdir(self.root), [])
 
     def test_relative_path(self) -> None:
-        """A relative path is taken from where the node was started."""
+        """A relative path is made absolute once, when the storage is built."""
         storage = self.build(os.path.relpath(self.root))
 
         self.result_of(storage.write("ns1", "k", b"v", ["t"]))

@@ -10,7 +10,6 @@ One app on this node, from its documents to its last worker.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
@@ -20,7 +19,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from cocained.apps.documents import Manifest, Profile
-from cocained.apps.engine import Engine, check_path
+from cocained.apps.engine import Engine, check_path, free_path
 from cocained.apps.invocation import Invocation
 from cocained.apps.library import Library
 from cocained.apps.overseer import Overseer
@@ -33,6 +32,7 @@ from cocained.errors import (
     AppStopped,
     CocainedError,
     IsolateError,
+    SpoolError,
     WorkerCode,
 )
 from cocained.interfaces import IIsolate, INode, IRemoteService
@@ -99,8 +99,10 @@ class App:
         self._spooling: Deferred[None] | None = None
         self._service = _PublishedService(self)
         self._published = False
-        self._log_budget: dict[str, tuple[int, int]] = {}
-        self.endpoint = os.path.join(node.runtime, f"{name}.{os.getpid()}")
+        self._log_second = 0
+        #: lines of this second that each worker may still log
+        self._log_budget: dict[str, int] = {}
+        self.endpoint = free_path(node.runtime, name)
 
     # Start
 
@@ -134,24 +136,38 @@ class App:
         :raises CocainedError: it cannot; the app is then broken and says why.
         """
         assert self._isolate is not None and self._profile is not None
+        isolate = self._isolate
         try:
-            await maybeDeferred(self._isolate.start)
-            self._spooling = self._isolate.spool()
+            self._check_wanted()
+            await maybeDeferred(isolate.start)
+            self._check_wanted()
+            self._spooling = maybeDeferred(isolate.spool)
             await self._spooling
             self._spooling = None
             self._open_engine()
             if not self._profile.publish_on:
                 await self._publish()
+            self._check_wanted()
         except CancelledError:
             raise AppStopped("the app was paused while it was spooling") from None
-        except CocainedError as error:
+        except Exception as problem:
+            if self.state is not AppState.SPOOLING:
+                raise
+            error = _cause(problem)
             await self._give_up(error)
-            raise
-        if self.state is not AppState.SPOOLING:
-            raise AppStopped("the app was paused while it was starting")
+            raise error from problem
         self.state = AppState.RUNNING
         self._started = self._clock.seconds()
         log.info("app {app} is running", app=self.name, profile=self.profile)
+
+    def _check_wanted(self) -> None:
+        """
+        See whether the app is still to be started; asked after each wait.
+
+        :raises AppStopped: it was paused meanwhile.
+        """
+        if self.state is not AppState.SPOOLING:
+            raise AppStopped("the app was paused while it was starting")
 
     def _open_engine(self) -> None:
         assert self.manifest is not None and self._profile is not None
@@ -189,6 +205,8 @@ class App:
 
         :raises AppStopped: it does not run.
         """
+        if self.state is AppState.STOPPED:
+            raise AppStopped()
         if self._overseer is None or self.state is not AppState.RUNNING:
             raise AppStopped(f"the application is {self.state.value}: Broken pipe")
         return self._overseer
@@ -265,6 +283,8 @@ class App:
 
     def worker_crashed(self, worker: Worker) -> None:
         lines = worker.lines.dump()
+        if not lines:
+            return  # crashlog-limit is 0
         stored = self._library.store_crashlog(
             self.name, worker.uuid, self._clock.seconds(), lines
         )
@@ -281,9 +301,10 @@ class App:
         if self._profile is None or not self._profile.log_output:
             return
         second = int(self._clock.seconds())
-        at, left = self._log_budget.get(worker.uuid, (second, LOG_RATE))
-        if at != second:
-            left = LOG_RATE
+        if second != self._log_second:
+            self._log_second = second
+            self._log_budget.clear()
+        left = self._log_budget.get(worker.uuid, LOG_RATE)
         for line in lines[: max(0, left)]:
             log.debug(
                 "{line}",
@@ -299,7 +320,7 @@ class App:
                 app=self.name,
                 rate=LOG_RATE,
             )
-        self._log_budget[worker.uuid] = (second, left - len(lines))
+        self._log_budget[worker.uuid] = left - len(lines)
 
     # Publication
 
@@ -362,3 +383,11 @@ class App:
         if self._isolate is not None:
             isolate, self._isolate = self._isolate, None
             await maybeDeferred(isolate.stop)
+
+
+def _cause(problem: Exception) -> CocainedError:
+    """Give what people are told of a failed start; a bug is logged as one."""
+    if isinstance(problem, CocainedError):
+        return problem
+    log.failure("an isolate failed in a way that it must not")
+    return SpoolError(f"{type(problem).__name__}: {problem}")

@@ -6,6 +6,7 @@ The UNIX socket at which the workers of one app call.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 
 from twisted.internet.defer import maybeDeferred
@@ -16,10 +17,13 @@ from typing_extensions import override
 
 from cocained.apps.speech import Handshake
 from cocained.errors import SpoolError
-from cocained.rpc.wire import SessionProtocol, Wiring
+from cocained.rpc.wire import SessionProtocol, Wiring, cancelled
 
 #: Linux takes no longer path for a UNIX socket (sun_path holds 108 bytes).
 SOCKET_PATH_LIMIT = 107
+
+#: Tells those apart that cannot have the plain path; no number comes twice.
+_successors = itertools.count(2)
 
 
 def check_path(path: str) -> None:
@@ -35,6 +39,20 @@ def check_path(path: str) -> None:
         )
 
 
+def free_path(directory: str, app: str) -> str:
+    """
+    Choose where the workers of an app call.
+
+    It is ``APP.PID`` (protocol.md §8.1), unless the app was running before and
+    its last workers are still ending: who stops to listen at a path removes it,
+    and must not remove that of its successor.
+
+    :param directory: the node's ``paths.runtime``.
+    """
+    path = os.path.join(directory, f"{app}.{os.getpid()}")
+    return f"{path}.{next(_successors)}" if os.path.lexists(path) else path
+
+
 class Engine:
     """
     A listening socket.
@@ -48,20 +66,23 @@ class Engine:
 
     def __init__(self, wiring: Wiring, path: str, root: Handshake, limit: int) -> None:
         self._path = path
+        self._factory = _Factory(wiring, root, limit)
         try:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             self._port: IListeningPort = wiring.reactor.listenUNIX(
-                path, _Factory(wiring, root, limit), mode=0o600
+                path, self._factory, mode=0o600
             )
         except (OSError, CannotListenError) as error:
             raise SpoolError(f"cannot listen at {path} for workers: {error}") from error
 
     async def close(self) -> None:
-        """Listen no more; connections that there are live on."""
+        """Listen no more, and end all connections."""
         await maybeDeferred(self._port.stopListening)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._path)
+        for protocol in list(self._factory.connections):
+            protocol.session.hang_up(cancelled())
 
 
 class _Factory(Factory):
@@ -71,17 +92,14 @@ class _Factory(Factory):
         self._wiring = wiring
         self._root = root
         self._limit = limit
-        self._connections = 0
+        self.connections: set[SessionProtocol] = set()
 
     @override
     def buildProtocol(self, addr: IAddress | None) -> SessionProtocol | None:
-        if self._connections >= self._limit:
+        if len(self.connections) >= self._limit:
             return None
-        self._connections += 1
         protocol = SessionProtocol(self._wiring, self._root, hold_itself=False)
         protocol.factory = self
-        protocol.on_lost = self._lost
+        protocol.on_lost = self.connections.discard
+        self.connections.add(protocol)
         return protocol
-
-    def _lost(self, protocol: SessionProtocol) -> None:
-        self._connections -= 1

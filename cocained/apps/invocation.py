@@ -37,6 +37,10 @@ from cocained.rpc.session import Receiver, Session
 #: Bytes of chunks that one event may collect while it waits for a worker.
 BUFFER_LIMIT = 64 * 1024 * 1024
 
+#: What each of them counts for besides its bytes: many empty ones take memory,
+#: too.
+CHUNK_OVERHEAD = 64
+
 #: Beyond so many bytes the client is held, if nothing else of it can starve.
 BUFFER_HOLD = 1024 * 1024
 
@@ -284,7 +288,7 @@ class Invocation:
         if self._buffer is None:
             self._buffer = []
         self._buffer.append(body)
-        self._buffered += len(body)
+        self._buffered += len(body) + CHUNK_OVERHEAD
 
     # From the engine
 

@@ -201,6 +201,8 @@ class Overseer:
             self._check_quiet()
 
     def worker_gone(self, worker: Worker, error: CocainedError | None) -> None:
+        # Its events end next, and timers do not begin a turn.
+        self._turn.now = self._clock.seconds()
         self._retire(worker)
         if error is not None:
             self.stats.crashed += 1
@@ -333,11 +335,11 @@ class Overseer:
         idle_timeout = self.profile.idle_timeout
         if not idle_timeout or self._idle_call is not None or self._stopping:
             return
-        since = min(
-            (w.idle_since for w in self.roster.by_load() if not w.load),
-            default=self._clock.seconds(),
-        )
-        delay = max(0.0, since + idle_timeout - self._clock.seconds())
+        now = since = self._clock.seconds()
+        if not self.wanted:
+            idle = (w.idle_since for w in self.roster.by_load() if not w.load)
+            since = min(idle, default=now)
+        delay = max(0.0, since + idle_timeout - now)
         self._idle_call = self._clock.callLater(delay, self._end_idle)
 
     def _end_idle(self) -> None:

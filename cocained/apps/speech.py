@@ -15,14 +15,27 @@ from typing import Any
 from twisted.logger import Logger
 
 from cocained.apps.worker import Worker
-from cocained.errors import Category, CocainedError, InvalidArgument
+from cocained.errors import (
+    Category,
+    CocainedError,
+    InvalidArgument,
+    RemoteProtocolError,
+)
 from cocained.rpc.arguments import Signature, blob, integer, text
 from cocained.rpc.codec import encode, pack, uint, unpack
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import UNTRACED, Header
 from cocained.rpc.session import Receiver, Session
+from cocained.rpc.wire import cancelled
 
 log = Logger()
+
+#: Highest channel that a worker may open, with its handshake or later: ours are
+#: counted on from it, and must fit into 64 bits as well.
+LAST_CHANNEL = 1 << 62
+
+#: Signs of a worker's uuid; of what strangers say instead no more is logged.
+UUID_SIZE = 36
 
 _UUID = Signature([text])
 _TERMINATE = Signature([integer, text])
@@ -48,25 +61,38 @@ class Handshake:
         args: list[Any],
         headers: list[Header],
     ) -> None:
+        if channel > LAST_CHANNEL:
+            session.fail(RemoteProtocolError(f"channel {channel} leaves us none"))
+            return
         try:
             if kind != 0:
                 raise InvalidArgument("the first message is the handshake, number 0")
             (uuid,) = _UUID.convert(args)
         except InvalidArgument as error:
-            session.dropped += 1
             log.warn("a worker's message was refused: {error}", error=error)
+            _refuse(session)
             return
         worker = self._find(uuid)
         if worker is None:
-            session.dropped += 1
-            log.warn("a handshake of unknown worker {worker} was refused", worker=uuid)
+            log.warn(
+                "a handshake of unknown worker {worker} was refused",
+                worker=ascii(uuid[:UUID_SIZE]),
+            )
+            _refuse(session)
             return
         speech = self._speech(worker, session, channel)
         session.channels[channel] = speech
         if not worker.attach(session, speech):
             del session.channels[channel]
-            session.dropped += 1
             log.warn("a second handshake of worker {worker} was refused", worker=uuid)
+            _refuse(session)
+
+
+def _refuse(session: Session) -> None:
+    """Disconnect a stranger; a worker that has shaken hands before lives on."""
+    session.dropped += 1
+    if not session.channels:
+        session.hang_up(cancelled())
 
 
 class Speech1:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -42,6 +42,10 @@ log = Logger()
 #: Seconds that a worker may need to exit by itself after it has said farewell,
 #: and that its last words may need to arrive after it has exited.
 EXIT_GRACE = 1.0
+
+
+#: Signs of a worker's farewell that go into the log; it may send megabytes.
+FAREWELL_SIZE = 200
 
 
 class State(Enum):
@@ -188,8 +192,12 @@ class Worker:
         except IsolateError as error:
             self._break(error)
             return
-        self._spawning = self._isolate.spawn(
-            self._launch.executable, arguments, self._launch.environment, self
+        self._spawning = maybeDeferred(
+            self._isolate.spawn,
+            self._launch.executable,
+            arguments,
+            self._launch.environment,
+            self,
         )
         self._spawning.addCallbacks(self._spawned, self._spawn_failed)
 
@@ -254,10 +262,13 @@ class Worker:
         self._disarm()
         self.state = State.ACTIVE
         self.idle_since = self._clock.seconds()
+        self._watch_heartbeats()
+        self._owner.worker_active(self)
+
+    def _watch_heartbeats(self) -> None:
         self._heartbeat = self._clock.callLater(
             self._timeouts.heartbeat_timeout, self._no_heartbeat
         )
-        self._owner.worker_active(self)
 
     # From the worker's control channel
 
@@ -280,7 +291,7 @@ class Worker:
             worker=self.uuid,
             app=self._isolate.name,
             code=code,
-            reason=reason,
+            reason=ascii(reason[:FAREWELL_SIZE]),
         )
         self._break(_why(WorkerCode.COMMITTED_SUICIDE), gently=True)
 
@@ -288,6 +299,9 @@ class Worker:
         self._heartbeat = None
         if self.state is State.TERMINATING:
             self._close()
+        elif self.session.held:
+            # A slow client holds its connection: we would not hear it.
+            self._watch_heartbeats()
         else:
             self._break(_why(WorkerCode.HEARTBEAT_TIMEOUT))
 

@@ -47,7 +47,7 @@ def rows(struct: type[msgspec.Struct], prefix: str = "") -> Iterator[Row]:
         extra = extras(metas)
         yield Row(
             f"``{key}``",
-            expectation(info.type),
+            _in_words(info.type),
             extra.get("unit", ""),
             extra.get("default") or _default(info),
             description(metas),
@@ -83,6 +83,12 @@ def document() -> str:
     )
 
 
+def _in_words(annotation: Any) -> str:
+    """Say what values a type takes; a pattern's backslashes are no markup."""
+    words, like, pattern = expectation(annotation).partition(" like ")
+    return f"{words}{like}``{pattern}``" if like else words
+
+
 def _default(info: FieldInfo) -> str:
     if info.required:
         return "required"
@@ -101,7 +107,7 @@ def _written(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return f"``{str(value).lower()}``"
-    if isinstance(value, dict) and not value:
+    if isinstance(value, dict | str) and not value:
         return "empty"
     if isinstance(value, (list, tuple)):
         return f"``{list(value)}``"

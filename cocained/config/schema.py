@@ -215,7 +215,7 @@ class LimitsConfig(
         Meta(
             ge=1,
             le=1_000_000,
-            description="Connections of clients at one time, over all services; the "
+            description="Connections of clients at one time, of each service; the "
             "node needs as many file descriptors and some more.",
             extra={"unit": "connections"},
         ),

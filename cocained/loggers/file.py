@@ -55,6 +55,7 @@ class FileLogger(DescriptorLogger[FileArgs]):
     def _thd_descriptor(self) -> int:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY
         # Non-blocking only to open: a FIFO without a reader is an error then.
-        fd = os.open(self.args.path, flags | os.O_NONBLOCK, MODE)
+        path = self.node.resolve(self.args.path)
+        fd = os.open(path, flags | os.O_NONBLOCK, MODE)
         os.set_blocking(fd, True)
         return fd

@@ -194,18 +194,25 @@ def _bind_method(declaration: Declaration, function: Callable[..., Any]) -> Slot
             if isinstance(result, Deferred):
                 _answer_later(session, channel, declaration.name, result, packed)
             else:
-                _answer(session, channel, result, packed)
+                _answer(session, channel, declaration.name, result, packed)
 
     return slot
 
 
-def _answer(session: Session, channel: int, result: Any, headers: bytes) -> None:
+def _answer(
+    session: Session, channel: int, name: str, result: Any, headers: bytes
+) -> None:
     if type(result) is Packed:
         data = result.data
     elif result is None:
         data = b"\x90"
     else:
-        data = pack(list(result) if type(result) is tuple else [result])
+        try:
+            data = pack(list(result) if type(result) is tuple else [result])
+        except Exception as error:
+            log.failure("the answer of method {method} cannot be sent", method=name)
+            session.error(channel, error, headers)
+            return
     session.send(b"".join((frame_head(channel), b"\x00", data, headers)))
 
 
@@ -215,13 +222,13 @@ def _answer_later(
     if result.called and not result.paused:
         # Already there, as from a cache: no need to account for it.
         result.addCallbacks(
-            lambda value: _answer(session, channel, value, headers),
+            lambda value: _answer(session, channel, name, value, headers),
             lambda failure: _answer_failure(session, channel, name, failure, headers),
         )
         return
 
     def answered(value: Any) -> None:
-        _answer(session, channel, value, headers)
+        _answer(session, channel, name, value, headers)
         paid()
 
     def failed(failure: Failure) -> None:
@@ -280,13 +287,16 @@ def _bind_stream(declaration: Declaration, function: Callable[..., Any]) -> Slot
     def slot(
         session: Session, channel: int, args: list[Any], headers: list[Header]
     ) -> None:
+        packed = UNTRACED
         try:
+            if headers:
+                packed = reply_headers(headers)
             receiver = function(session, channel, headers, *convert(args))
         except CocainedError as error:
-            session.error(channel, error)
+            session.error(channel, error, packed)
         except Exception as error:
             log.failure("method {method} failed", method=declaration.name)
-            session.error(channel, error)
+            session.error(channel, error, packed)
         else:
             if receiver is not None:
                 session.channels[channel] = receiver

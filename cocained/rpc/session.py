@@ -241,7 +241,7 @@ class Session:
 
     def receive(self, data: bytes) -> None:
         """Take the next bytes; to be called within a turn."""
-        if self._frames:
+        if self._holds:
             self._frames += self._decoder.decode(data)
         else:
             self._dispatch(self._decoder.decode(data))
@@ -283,6 +283,10 @@ class Session:
     def _open(
         self, channel: int, kind: int, args: list[Any], headers: list[Header]
     ) -> None:
+        if self._link is None:
+            # A frame before this one ended the connection.
+            self.dropped += 1
+            return
         if channel < 0 or kind < 0:
             self.fail(_no_frame())
             return
@@ -328,7 +332,10 @@ class Session:
 
     def _revoke(self, args: list[Any]) -> None:
         match args:
-            case [int(channel), [int(category), int(code), *_], *_]:
+            case [channel, [category, code, *_], *_] if (
+                # Not isinstance: a boolean is no number on the wire.
+                type(channel) is type(category) is type(code) is int
+            ):
                 receiver = self.channels.pop(channel, None)
                 if receiver is not None:
                     receiver.discard(RemoteError(category, code, "revoked"))
@@ -350,9 +357,12 @@ class Session:
 
     def settle(self) -> None:
         """Close a connection that has ended, once nothing is owed any more."""
-        if self.ending and not self.owed and self._link is not None:
+        link = self._link
+        if self.ending and not self.owed and not self._frames and link is not None:
             self.flush()
-            self._link.close()
+            # Streams that know no end of their own have nobody left to talk to.
+            self._link = None
+            link.close()
 
     def lost(self, error: CocainedError) -> None:
         """
@@ -438,6 +448,11 @@ class Session:
         """Whether there still is a connection to write to."""
         return self._link is not None
 
+    @property
+    def held(self) -> bool:
+        """Whether what the peer says is left unread for now."""
+        return self._holds > 0
+
     def congest(self) -> None:
         """The transport's buffer is full."""
         self.congested = True
@@ -476,6 +491,7 @@ class Session:
                 self._dispatch(frames)
                 if self._decoder.fault is not None and not self._frames:
                     self.fail(self._decoder.fault)
+                self.settle()
             finally:
                 self._turn.end()
 

@@ -88,7 +88,7 @@ class FilesStorage(Component[FilesArgs]):
 
     def __init__(self, node: INode, name: str, args: FilesArgs) -> None:
         super().__init__(node, name, args)
-        self._disk = Disk(os.path.abspath(args.path), args.max_object)
+        self._disk = Disk(os.path.abspath(node.resolve(args.path)), args.max_object)
         self._lane = Lane(node.reactor, f"storage {name!r}")
         self._waiting_bytes = 0
         self._sweep_call: IDelayedCall | None = None

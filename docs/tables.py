@@ -1,0 +1,343 @@
+# -*- test-case-name: cocained.test.test_docs_examples -*-
+"""
+The parts of the documentation that come from the code, written at each build.
+
+``python docs/tables.py`` writes them without Sphinx, to ``docs/_generated``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from enum import IntEnum
+from importlib import import_module
+from typing import Any, NamedTuple
+
+from twisted.python.reflect import namedAny
+
+from cocained import errors
+from cocained.apps.keys import ManifestKeys, ProfileKeys
+from cocained.config.describe import document, table
+from cocained.repository import Repository
+from cocained.rpc.dispatch import Protocol
+from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, TERMINAL
+
+#: The services whose graphs are shown.
+SERVICES = {
+    "locator": "cocained.services.locator.LocatorService",
+    "storage": "cocained.services.storage.StorageService",
+    "logging": "cocained.services.logging.LoggingService",
+    "node": "cocained.services.node.NodeService",
+    "app": "cocained.apps.service.AppService",
+}
+
+#: What a graph is called when it is a usual one.
+GRAPHS = (
+    (TERMINAL, "nothing"),
+    (PRIMITIVE, "*primitive*"),
+    (STREAMING, "*streaming*"),
+    (DISCARDABLE, "*discardable*"),
+)
+
+
+class Limit(NamedTuple):
+    """A constant, and what to say of it."""
+
+    dotted: str
+    unit: str
+    what: str
+    beyond: str
+
+
+#: The limits that are not keys of a file.  Their values are the code's.
+LIMITS = (
+    Limit(
+        "cocained.rpc.codec.VALUE_LIMIT",
+        "values",
+        "in one frame, claimed or present; no fewer than one read can hold",
+        "the connection is closed",
+    ),
+    Limit(
+        "cocained.rpc.codec.ARRAY_LIMIT",
+        "elements",
+        "of one array or map: the decoder takes memory for as many as are claimed",
+        "the connection is closed",
+    ),
+    Limit(
+        "cocained.rpc.codec.DEPTH_LIMIT",
+        "levels",
+        "of nesting: the decoder's own stack",
+        "the connection is closed",
+    ),
+    Limit(
+        "cocained.rpc.headers.HEADER_LIMIT",
+        "headers",
+        "in one frame; clients send up to ten",
+        "the connection is closed",
+    ),
+    Limit(
+        "cocained.rpc.headers.HEADER_BYTES_LIMIT",
+        "bytes",
+        "of all names and values of one frame's headers, table entries included",
+        "the connection is closed",
+    ),
+    Limit(
+        "cocained.rpc.headers.TABLE_SIZE",
+        "bytes",
+        "of a connection's dynamic header table, 32 more counted for each entry",
+        "the oldest entries are forgotten, as the dialect demands",
+    ),
+    Limit(
+        "cocained.rpc.session.CHANNEL_LIMIT",
+        "channels",
+        "that one connection may keep open for input",
+        "error ``[20991, 2]`` on the new channel",
+    ),
+    Limit(
+        "cocained.rpc.dispatch.CALL_LIMIT",
+        "calls",
+        "of one connection that a service works on at a time",
+        "the connection is not read until one is answered",
+    ),
+    Limit(
+        "cocained.rpc.graph.GRAPH_DEPTH",
+        "levels",
+        "of a graph that is published",
+        "error ``[7, 2]``",
+    ),
+    Limit(
+        "cocained.rpc.graph.GRAPH_SIZE",
+        "entries",
+        "of a graph that is published",
+        "error ``[7, 2]``",
+    ),
+    Limit(
+        "cocained.rpc.wire.CLOSE_TIMEOUT",
+        "seconds",
+        "for a peer to take the last bytes of a connection that we close",
+        "the connection is reset",
+    ),
+    Limit(
+        "cocained.apps.invocation.BUFFER_HOLD",
+        "bytes",
+        "of chunks of an event without a worker, after which its client is not read "
+        "(unless another event of that client is at a worker)",
+        "the client waits",
+    ),
+    Limit(
+        "cocained.apps.invocation.BUFFER_LIMIT",
+        "bytes",
+        "of chunks that one event may collect before a worker has it",
+        "error ``[20991, 2]``",
+    ),
+    Limit(
+        "cocained.apps.crashlog.LINE_LIMIT",
+        "bytes",
+        "of one line of a worker's output",
+        "the rest becomes the next line",
+    ),
+    Limit(
+        "cocained.apps.app.LOG_RATE",
+        "lines",
+        "a second that ``log-output`` lets one worker write to the node's log",
+        "the rest of that second is not logged, and the log says so",
+    ),
+    Limit(
+        "cocained.apps.blobs.MAX_DOCUMENT",
+        "bytes",
+        "of a manifest, profile or runlist",
+        "the document is refused",
+    ),
+    Limit(
+        "cocained.apps.documents.MAX_RUNLIST",
+        "apps",
+        "in one runlist",
+        "the runlist is refused",
+    ),
+    Limit(
+        "cocained.services.node.NAME_LIMIT",
+        "bytes",
+        "of an app's name: it becomes a file name with the process id behind it",
+        "``start_app`` fails with ``[12, 22]``",
+    ),
+    Limit(
+        "cocained.apps.engine.SOCKET_PATH_LIMIT",
+        "bytes",
+        "of the path of an app's worker socket: the operating system's own",
+        "``start_app`` fails; set a shorter ``paths.runtime``",
+    ),
+    Limit(
+        "cocained.services.continuum.POINT_LIMIT",
+        "points",
+        "of one routing group, 256 for each member",
+        "the group is refused",
+    ),
+    Limit(
+        "cocained.storages.names.MAX_NAME",
+        "bytes",
+        "of a key, a tag, or a part of a collection: the file system's own",
+        "error ``[12, 36]``",
+    ),
+    Limit(
+        "cocained.storages.names.MAX_TAGS",
+        "tags",
+        "in one request: each costs a directory and an ``fsync``",
+        "error ``[12, 7]``",
+    ),
+    Limit(
+        "cocained.storages.names.MAX_FOUND",
+        "keys",
+        "under one tag of a ``find``: more would be an answer of 100 MB",
+        "error ``[12, 75]``",
+    ),
+    Limit(
+        "cocained.storages.files.MAX_WAITING_BYTES",
+        "bytes",
+        "of blobs that wait to be written; one write of any size fits alone",
+        "error ``[12, 11]``: try again later",
+    ),
+    Limit(
+        "cocained.lane.MAX_WAITING",
+        "calls",
+        "that wait for one storage: a third of a second of work, or a disk that hangs",
+        "error ``[12, 11]``: try again later",
+    ),
+    Limit(
+        "cocained.loggers.writer.MAX_PENDING",
+        "bytes",
+        "of log lines that wait for a slow destination",
+        "lines are dropped, and their number is logged",
+    ),
+    Limit(
+        "cocained.loggers.format.MAX_LINE",
+        "characters",
+        "of one log line",
+        "the line is cut, and says so",
+    ),
+    Limit(
+        "cocained.config.source.MAX_BYTES",
+        "bytes",
+        "of a configuration file",
+        "the node does not start",
+    ),
+)
+
+#: The codes of each category that the node itself gives.
+CODES: Mapping[errors.Category, type[IntEnum]] = {
+    errors.Category.TRANSPORT: errors.TransportCode,
+    errors.Category.DISPATCH: errors.DispatchCode,
+    errors.Category.REPOSITORY: errors.RepositoryCode,
+    errors.Category.LOCATOR: errors.LocatorCode,
+    errors.Category.NODE: errors.NodeCode,
+    errors.Category.OVERSEER: errors.OverseerCode,
+    errors.Category.WORKER_STATE: errors.WorkerCode,
+}
+
+
+def grid(header: Sequence[str], rows: Iterator[Sequence[str]]) -> str:
+    """Render rows as a ``list-table``."""
+    lines = [".. list-table::", "   :header-rows: 1", ""]
+    for row in (header, *rows):
+        for index, cell in enumerate(row):
+            lines.append((("   * - " if not index else "     - ") + cell).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def graph_name(graph: Any) -> str:
+    """Say what may be sent, with the name of a usual graph."""
+    for known, name in GRAPHS:
+        if graph == known:
+            return name
+    return f"``{graph}``"
+
+
+def graphs(name: str) -> str:
+    """Render the methods of a service."""
+    protocol: Protocol = namedAny(SERVICES[name]).protocol
+    return f"Protocol version {protocol.version}.\n\n" + grid(
+        ("Number", "Method", "Then the client may send", "The service sends"),
+        (
+            (str(number), f"``{method}``", graph_name(down), graph_name(up))
+            for number, (method, down, up) in protocol.graph.items()
+        ),
+    )
+
+
+def limits() -> str:
+    """Render the limits, with the values of the code."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for limit in LIMITS:
+            module, _, constant = limit.dotted.rpartition(".")
+            value = getattr(import_module(module), constant)
+            yield f"{exact(value)} {limit.unit}", limit.what, limit.beyond
+
+    return grid(("Limit", "Of what", "Beyond it"), rows())
+
+
+def exact(number: float) -> str:
+    """Write a number in full."""
+    return f"{number:g}" if isinstance(number, float) else f"{number:,}"
+
+
+def codes() -> str:
+    """Render the categories of errors and their codes."""
+
+    def rows() -> Iterator[Sequence[str]]:
+        for category in errors.Category:
+            name = category.name.lower().replace("_", " ")
+            known = CODES.get(category)
+            listed = ", ".join(
+                f"{int(code)} {code.name.lower().replace('_', ' ')}"
+                for code in known or ()
+            )
+            yield (str(int(category)), name, listed)
+
+    return grid(("Category", "Name", "Codes"), rows())
+
+
+def plugins() -> str:
+    """Render the arguments of every plugin that is shipped."""
+    parts = []
+    for line in Repository.discover().listing():
+        if not line.dotted.startswith("cocained."):
+            continue
+        args = getattr(namedAny(line.dotted), "Args", None)
+        title = f"{line.category} ``{line.type}``"
+        keys = table(args) if args is not None and args.__struct_fields__ else ""
+        parts.append(f"{title}\n{'~' * len(title)}\n\n{keys or 'No arguments.'}\n")
+    return "\n".join(parts)
+
+
+def parts() -> dict[str, str]:
+    """Render every part, by the name of its file."""
+    rendered = {
+        "node": document(),
+        "manifest": table(ManifestKeys),
+        "profile": table(ProfileKeys),
+        "plugins": plugins(),
+        "limits": limits(),
+        "codes": codes(),
+    }
+    rendered |= {f"graph_{name}": graphs(name) for name in SERVICES}
+    return rendered
+
+
+def write(docs: str) -> None:
+    """Write every part to ``_generated`` of a directory, if it has changed."""
+    folder = os.path.join(docs, "_generated")
+    os.makedirs(folder, exist_ok=True)
+    for name, text in parts().items():
+        path = os.path.join(folder, f"{name}.rst")
+        old = None
+        if os.path.exists(path):
+            with open(path, encoding="utf-8") as file:
+                old = file.read()
+        if text != old:
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(text)
+
+
+if __name__ == "__main__":
+    write(os.path.dirname(os.path.abspath(sys.argv[0])))
