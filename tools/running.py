@@ -160,7 +160,8 @@ def stdin_reader(
     """
 
     def read() -> Deferred[bytes]:
-        result: Deferred[bytes] = Deferred(lambda _: None)
+        # Without a canceller: what comes after a cancel is ignored.
+        result: Deferred[bytes] = Deferred()
         threading.Thread(target=_thd_read, args=(result,), daemon=True).start()
         return result
 
