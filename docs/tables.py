@@ -53,7 +53,7 @@ class Limit(NamedTuple):
 #: The limits that are not keys of a file.  Their values are the code's.
 LIMITS = (
     Limit(
-        "cocained.rpc.codec.VALUE_LIMIT",
+        "cocained.rpc.outline.VALUE_LIMIT",
         "values",
         "in one frame, claimed or present; no fewer than one read can hold",
         "the connection is closed",
@@ -65,7 +65,7 @@ LIMITS = (
         "the connection is closed",
     ),
     Limit(
-        "cocained.rpc.codec.DEPTH_LIMIT",
+        "cocained.rpc.outline.DEPTH_LIMIT",
         "levels",
         "of nesting: the decoder's own stack",
         "the connection is closed",

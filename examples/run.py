@@ -42,10 +42,8 @@ def main() -> int:
     node = None
     try:
         if is_listening():
-            print(
-                "Something listens at %s:%d already: another node? Stop it first."
-                % LOCATOR
-            )
+            host, port = LOCATOR
+            print(f"Something listens at {host}:{port} already; stop it first.")
             return 1
         node = start_node()
         tour()

@@ -522,7 +522,11 @@ class DocumentTests(_Documents):
 
     def test_names_of_documents(self) -> None:
         """Every error begins with the kind and the name."""
-        table = {Manifest: "manifest", Profile: "profile", Runlist: "runlist"}
+        table: dict[Any, str] = {
+            Manifest: "manifest",
+            Profile: "profile",
+            Runlist: "runlist",
+        }
 
         for kind, word in table.items():
             error = self.assertRaises(DocumentError, kind.from_mapping, "n\n", [])

@@ -583,6 +583,19 @@ class DeadlineTests(AppCase):
         )
         self.assert_quiet()
 
+    def test_no_worker_ever(self) -> None:
+        """An event that no worker takes expires all the same."""
+        self.make_overseer(request_timeout=100, handshake_timeout=1000)
+        client = self.client()
+        client.send(1, ENQUEUE, b"event")
+        self.clock.pass_time(99.9)
+        self.assertEqual(client.take(), [])
+
+        self.clock.pass_time(0.2)
+
+        self.assertEqual(client.take(), [[1, 1, EXPIRED]])
+        self.assert_quiet()
+
     def test_a_day(self) -> None:
         """The default is a day, and it comes to an end, too."""
         client, _ = self.started()

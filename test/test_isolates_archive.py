@@ -352,7 +352,11 @@ class TarTests(TreeCase):
         for format in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
             packed = tar_of(file_of("a", b"A"), file_of(long, b"L"), format=format)
             members = [
-                (member.name.decode(), member.kind, b"".join(member.content))
+                (
+                    member.name.decode(),
+                    member.kind,
+                    b"".join(bytes(piece) for piece in member.content),
+                )
                 for member in read_tar(packed)
             ]
             self.assertEqual(members, [("a", Kind.FILE, b"A"), (long, Kind.FILE, b"L")])

@@ -23,15 +23,15 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cocained.errors import ConfigError
+from cocained.interfaces import LOG_ATTRIBUTES as ATTRIBUTES
+from cocained.interfaces import LOG_SOURCE as SOURCE
 from cocained.interfaces import ILogger
 from cocained.loggers import syslog, writer
 from cocained.loggers.console import ConsoleArgs, ConsoleLogger
 from cocained.loggers.file import FileArgs, FileLogger
 from cocained.loggers.format import (
-    ATTRIBUTES,
     MAX_ATTRIBUTES,
     MAX_LINE,
-    SOURCE,
     json_line,
     severity_of,
     stamp,

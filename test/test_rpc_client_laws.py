@@ -24,6 +24,7 @@ from cocained.test.memory_network import (
     graph_on_the_wire,
     reply,
 )
+from cocained.test.strategies import octets
 from cocained.tools.call import parse_argument
 from cocained.tools.output import dumps
 
@@ -35,7 +36,7 @@ WIRE = st.recursive(
     | st.booleans()
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats()
-    | st.binary(max_size=20),
+    | octets(20),
     lambda inner: (
         st.lists(inner, max_size=4)
         | st.lists(st.tuples(inner, inner), max_size=4).map(Pairs)

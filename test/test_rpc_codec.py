@@ -15,15 +15,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.errors import Category, RemoteProtocolError, TransportCode
 from cocained.rpc.codec import (
     ARRAY_LIMIT,
-    DEPTH_LIMIT,
     FRAME_LIMIT,
     MIN_FRAME_LIMIT,
-    PIECE,
     SHORT_ARRAY,
     SPARE,
-    VALUE_LIMIT,
     Decoder,
-    Outline,
     Pairs,
     encode,
     frame_head,
@@ -33,6 +29,7 @@ from cocained.rpc.codec import (
     unpack,
 )
 from cocained.rpc.headers import UNTRACED
+from cocained.rpc.outline import DEPTH_LIMIT, PIECE, VALUE_LIMIT, Outline
 from cocained.test.strategies import (
     EDGES,
     HUGE_FAMILIES,
@@ -549,3 +546,10 @@ class OutlineTests(SynchronousTestCase):
         outline = Outline(FRAME_LIMIT)
         outline.feed(b"\x93\x01\x00\x82\x01")
         self.assertEqual(outline.values, 1 + 3 + 4)
+
+    def test_depth(self) -> None:
+        """It refuses what is too deep for the unpacker by itself."""
+        outline = Outline(FRAME_LIMIT)
+        outline.feed(b"\x91" * DEPTH_LIMIT)
+        error = self.assertRaises(RemoteProtocolError, outline.feed, b"\x91")
+        self.assertEqual(error.code, TransportCode.PARSE)

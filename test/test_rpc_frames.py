@@ -576,9 +576,14 @@ class ProbeTests(SessionCase):
     def test_channels(self) -> None:
         """F2, F3, F4: used and lower numbers are dropped, gaps are fine."""
         frames = self.answers(
-            *(frame(channel, 0, b"nope") for channel in (1, 1, 10, 5, 1000000))
+            *(
+                frame(channel, 0, b"nope")
+                for channel in (1, 1, 10, 5, 1000000, 2**63, 2**64 - 1)
+            )
         )
-        self.assertEqual(frames, [[n, *NOT_THERE] for n in (1, 10, 1000000)])
+        self.assertEqual(
+            frames, [[n, *NOT_THERE] for n in (1, 10, 1000000, 2**63, 2**64 - 1)]
+        )
         self.assertEqual(self.session.dropped, 2)
 
     def test_no_frames(self) -> None:

@@ -437,7 +437,9 @@ class Worker:
         self._buried = True
         self._disarm()
         if self.error is not None:
-            reason = f"{self.error}; the process {self._exited or 'never started'}"
+            reason = str(self.error)
+            if self._handle is not None:
+                reason += f"; the process {self._exited}"
             self.lines.note(f"[cocained] worker ended: {reason}".encode())
             log.warn(
                 "worker {worker} of app {app} ended: {reason}",

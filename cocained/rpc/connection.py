@@ -36,13 +36,13 @@ from cocained.interfaces import IReactor
 from cocained.rpc.codec import (
     ARRAY_LIMIT,
     FRAME_LIMIT,
-    VALUE_LIMIT,
     frame_head,
     pack,
     uint,
 )
 from cocained.rpc.headers import UNTRACED
 from cocained.rpc.outbox import Outbox, Progress
+from cocained.rpc.outline import VALUE_LIMIT
 from cocained.rpc.session import Receiver, Session
 from cocained.rpc.wire import SessionProtocol, Wiring, cancelled
 
