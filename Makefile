@@ -17,7 +17,7 @@ run: .venv/run.stamp
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/run.py
 
 test: .venv/test.stamp
-	$(BIN)/python -bb -W error::RuntimeWarning -m twisted.trial test
+	$(BIN)/python -bb -W error::RuntimeWarning -m twisted.trial cocained
 	cd frameworks/python && ../../$(BIN)/python -bb -W error::RuntimeWarning \
 		-m twisted.trial tests
 

@@ -429,7 +429,7 @@ class SpawnTests(WorkerCase):
         self.assertEqual(self.isolate.spawns, [])
         self.assertEqual(
             self.machine.lines.dump(),
-            [b"[cocained] worker ended: locator not found; the process never started"],
+            [b"[cocained] worker ended: locator not found"],
         )
         self.assert_buried()
 

@@ -27,7 +27,7 @@ from cocained.errors import (
 from cocained.interfaces import CATEGORIES, IComponent, IGateway, IPluginEntry
 from cocained.repository import Entry, Repository
 
-HERE = "cocained.test.test_repository"
+HERE = __name__
 
 
 class GoodArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -228,7 +228,7 @@ class Worker:
         if not isinstance(error, CocainedError):
             log.failure("cannot spawn a worker", failure=failure)
             error = IsolateError(str(error))
-        self._exited = f"could not be started: {error}"
+        self._exited = "could not be started"
         if not self.is_gone:
             self._break(error)
         self._bury()
