@@ -34,10 +34,11 @@ from cocained.rpc.arguments import (
     unsigned,
 )
 from cocained.rpc.codec import Pairs, pack
-from cocained.rpc.dispatch import Downstream, Packed, Protocol, Upstream
+from cocained.rpc.dispatch import Packed, Protocol
 from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, parse_root
 from cocained.rpc.headers import Header
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Downstream, Upstream
 from cocained.services.groups import RoutingGroups
 
 log = Logger()

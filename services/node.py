@@ -30,10 +30,11 @@ from cocained.errors import (
 )
 from cocained.interfaces import INode, IRemoteService
 from cocained.rpc.arguments import blob, optional, text, unsigned
-from cocained.rpc.dispatch import Downstream, Protocol
+from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import PRIMITIVE, STREAMING
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Downstream
 
 log = Logger()
 

@@ -71,7 +71,7 @@ class Served:
     def __init__(self, overseer: Overseer) -> None:
         self._overseer = overseer
         self.enqueue = overseer.enqueue
-        self.control = overseer.control
+        self.control = overseer.pool.control
 
     def report(self) -> dict[str, Any]:
         return {}
@@ -112,7 +112,7 @@ class AppCase(SynchronousTestCase):
             self.node.wiring.turn,
             self.watcher,
         )
-        self.handshakes = Handshake(self.overseer.workers.get, self.version)
+        self.handshakes = Handshake(self.overseer.pool.workers.get, self.version)
         self.service = AppService(Served(self.overseer))
 
     # Both ends
@@ -145,7 +145,7 @@ class AppCase(SynchronousTestCase):
 
     def machine(self, number: int = -1) -> Worker:
         """Give the machine of a worker that has not been buried."""
-        return self.overseer.workers[self.spawn(number).uuid]
+        return self.overseer.pool.workers[self.spawn(number).uuid]
 
     def started(self, event: bytes = b"first") -> tuple[Peer, ScriptedWorker]:
         """Connect a client whose first event, on channel 1, is with a worker."""
@@ -164,7 +164,9 @@ class AppCase(SynchronousTestCase):
 
     def states(self) -> list[str]:
         """States of all workers that are not buried."""
-        return sorted(worker.state.value for worker in self.overseer.workers.values())
+        return sorted(
+            worker.state.value for worker in self.overseer.pool.workers.values()
+        )
 
     # What must hold at the end
 
@@ -174,11 +176,11 @@ class AppCase(SynchronousTestCase):
         overseer = self.overseer
         self.assertEqual(list(overseer.backlog), [])
         self.assertEqual(len(overseer._deadlines), 0)
-        for worker in overseer.workers.values():
+        for worker in overseer.pool.workers.values():
             self.assertEqual(worker.invocations, {})
             self.assertEqual(worker.load, 0)
-        self.assertEqual(overseer.roster.load, 0)
-        self.assertEqual(len(overseer.roster), overseer.active)
+        self.assertEqual(overseer.pool.roster.load, 0)
+        self.assertEqual(len(overseer.pool.roster), overseer.pool.active)
         for peer in self.peers:
             session = peer.session
             self.assertEqual(session.owed, 0)
@@ -192,11 +194,11 @@ class AppCase(SynchronousTestCase):
         """After the stop of the pool nothing is left, timers neither."""
         stopped = self.overseer.stop()
         self.clock.pass_time(0)
-        for worker in self.overseer.workers.values():
+        for worker in self.overseer.pool.workers.values():
             self.assertTrue(worker.is_gone or worker.state is State.TERMINATING)
         self.clock.pass_time(self.overseer.profile.terminate_timeout)
         self.successResultOf(stopped)
-        self.assertEqual(self.overseer.workers, {})
+        self.assertEqual(self.overseer.pool.workers, {})
         for peer in self.peers:
             peer.disconnect()
         self.assert_quiet()

@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.errors import CocainedError
 from cocained.rpc.codec import Decoder, pack
 from cocained.rpc.headers import Header
-from cocained.rpc.session import Session, Turn
+from cocained.rpc.session import Session
+from cocained.rpc.turn import Turn
 
 
 def frame(channel: Any, kind: Any, *args: Any) -> bytes:

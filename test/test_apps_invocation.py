@@ -391,7 +391,7 @@ class MistakeTests(AppCase):
             [(1, [7, 2]), (2, [7, 2]), (3, [7, 5])],
         )
         self.assert_quiet()
-        self.assertEqual(self.overseer.workers, {})
+        self.assertEqual(self.overseer.pool.workers, {})
 
     def refused_worker(self, kind: int, *args: Any) -> list[list[Any]]:
         client, worker = self.started()

@@ -63,7 +63,7 @@ class AcceptTests(AppCase):
             client.send(channel, ENQUEUE, b"hang")
 
         self.assertEqual([channel for channel, _, _ in client.take()][:1], [37])
-        self.assertEqual(self.overseer.roster.load, 6)
+        self.assertEqual(self.overseer.pool.roster.load, 6)
         self.assertEqual(len(self.overseer.backlog), 30)
 
     def test_no_queue(self) -> None:
@@ -75,7 +75,7 @@ class AcceptTests(AppCase):
         self.assertEqual(refused, list(range(7, 21)))
         for number in range(len(self.isolate.spawns)):
             self.worker(number)
-        self.assertEqual(self.overseer.roster.load, 6)
+        self.assertEqual(self.overseer.pool.roster.load, 6)
         self.assertEqual(len(self.overseer.backlog), 0)
 
     def test_refused_channel(self) -> None:
@@ -264,7 +264,7 @@ class BalanceTests(AppCase):
         self.assertEqual(
             [broken.uuid for broken in self.watcher.crashed], [worker.uuid]
         )
-        self.assertEqual(self.overseer.workers, {})
+        self.assertEqual(self.overseer.pool.workers, {})
 
     def test_output_is_told_of(self) -> None:
         """Whoever watches hears what workers print."""
@@ -319,8 +319,8 @@ class ControlTests(AppCase):
         self.controller.send(1, WRITE, 1)
 
         self.assertEqual(self.states(), ["active", "terminating", "terminating"])
-        self.assertIsNotNone(self.overseer.workers[busy.uuid].invocations)
-        self.assertEqual(self.overseer.active, 1)
+        self.assertIsNotNone(self.overseer.pool.workers[busy.uuid].invocations)
+        self.assertEqual(self.overseer.pool.active, 1)
         for worker in workers:
             told = [] if worker is busy else [[1, 1, [14, b"slave is sealing"]]]
             self.assertEqual(worker.take(), told)
@@ -347,7 +347,7 @@ class ControlTests(AppCase):
         self.assertEqual(len(self.overseer.backlog), 1)
 
     def active_uuids(self) -> set[str]:
-        return {worker.uuid for worker in self.overseer.roster.by_load()}
+        return {worker.uuid for worker in self.overseer.pool.roster.by_load()}
 
     def test_stable(self) -> None:
         """Saying the same again changes nothing."""
@@ -371,7 +371,7 @@ class ControlTests(AppCase):
         self.controller.send(1, WRITE, 1)
         self.controller.send(1, WRITE, -5)
 
-        self.assertEqual(self.overseer.wanted, 0)
+        self.assertEqual(self.overseer.pool.wanted, 0)
         self.assertEqual(self.controller.take(), [])
 
     def test_close(self) -> None:
@@ -379,7 +379,7 @@ class ControlTests(AppCase):
         self.controller.send(1, WRITE, 2)
         self.controller.send(1, CLOSE)
 
-        self.assertEqual(self.overseer.wanted, 0)
+        self.assertEqual(self.overseer.pool.wanted, 0)
         self.assertEqual(self.controller.session.channels, {})
 
     def test_error(self) -> None:
@@ -387,14 +387,14 @@ class ControlTests(AppCase):
         self.controller.send(1, WRITE, 2)
         self.controller.send(1, ERROR, [1, 2], b"x")
 
-        self.assertEqual(self.overseer.wanted, 0)
+        self.assertEqual(self.overseer.pool.wanted, 0)
 
     def test_disconnect(self) -> None:
         """So does the loss of the connection."""
         self.controller.send(1, WRITE, 2)
         self.controller.disconnect()
 
-        self.assertEqual(self.overseer.wanted, 0)
+        self.assertEqual(self.overseer.pool.wanted, 0)
 
     def test_no_number(self) -> None:
         """What is no number ends the channel, and is automatic again (C2)."""
@@ -402,7 +402,7 @@ class ControlTests(AppCase):
         self.controller.send(1, WRITE, b"x")
 
         self.assertEqual(self.controller.take()[0][2][0], [7, 2])
-        self.assertEqual(self.overseer.wanted, 0)
+        self.assertEqual(self.overseer.pool.wanted, 0)
 
     def test_extra_arguments(self) -> None:
         """More arguments than needed are ignored (C3)."""
@@ -410,7 +410,7 @@ class ControlTests(AppCase):
         other.send(1, CONTROL, 7)
         other.send(1, WRITE, 1, 2)
 
-        self.assertEqual(self.overseer.wanted, 1)
+        self.assertEqual(self.overseer.pool.wanted, 1)
         self.assertEqual(other.take(), [])
 
     def test_stays_without_work(self) -> None:
@@ -430,7 +430,7 @@ class ControlTests(AppCase):
             self.clock.pass_time(20)
             worker.heartbeat()
 
-        self.assertEqual(self.overseer.active, 0)
+        self.assertEqual(self.overseer.pool.active, 0)
 
 
 class IdleTests(AppCase):
@@ -456,7 +456,7 @@ class IdleTests(AppCase):
         self.assertEqual(worker.take(), [[1, 1, [13, b"slave is idle"]]])
         worker.terminate(13)
         self.clock.pass_time(2)
-        self.assertEqual(self.overseer.workers, {})
+        self.assertEqual(self.overseer.pool.workers, {})
         self.assertEqual(self.overseer.stats.crashed, 0)
         self.assertEqual(len(self.isolate.spawns), 1)
 

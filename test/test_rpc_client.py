@@ -27,10 +27,11 @@ from cocained.rpc.client import (
 )
 from cocained.rpc.codec import ARRAY_LIMIT, Pairs
 from cocained.rpc.connection import NotConnected, TimedOut
-from cocained.rpc.dispatch import Protocol, Upstream
+from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import STREAMING
 from cocained.rpc.headers import Header
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Upstream
 from cocained.test.memory_network import (
     MemoryNetwork,
     RawFactory,

@@ -30,7 +30,8 @@ from cocained.rpc.connection import (
 from cocained.rpc.graph import VALUE
 from cocained.rpc.headers import Header
 from cocained.rpc.outbox import OUTBOX_LIMIT, PIECE, Outbox
-from cocained.rpc.session import Session, Turn
+from cocained.rpc.session import Session
+from cocained.rpc.turn import Turn
 from cocained.test.memory_network import MemoryNetwork, RawFactory, reply
 
 HERE: Address = ("127.0.0.1", 1001)

@@ -14,17 +14,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.errors import CocainedError, InvalidArgument, RemoteError, StorageError
 from cocained.rpc.arguments import Signature, anything, blob, optional, text, unsigned
 from cocained.rpc.codec import pack
-from cocained.rpc.dispatch import (
-    CALL_LIMIT,
-    Dispatch,
-    Downstream,
-    Packed,
-    Protocol,
-    Upstream,
-)
+from cocained.rpc.dispatch import CALL_LIMIT, Dispatch, Packed, Protocol
 from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, TERMINAL
 from cocained.rpc.headers import UNTRACED, Header, InvalidTrace, Trace, encode_trace
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Downstream, Upstream
 from cocained.test.rpc_case import Listener, MemoryLink, SessionCase, frame
 from cocained.test.strategies import VALUES
 

@@ -26,10 +26,11 @@ from cocained.errors import (
 )
 from cocained.rpc.arguments import optional, text
 from cocained.rpc.codec import Decoder, Pairs, encode, pack
-from cocained.rpc.dispatch import Dispatch, Protocol, Upstream
+from cocained.rpc.dispatch import Dispatch, Protocol
 from cocained.rpc.graph import CLOSE, ERROR, PRIMITIVE, VALUE, WRITE
 from cocained.rpc.headers import NO_TRACE, UNTRACED, encode_trace
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Upstream
 from cocained.test.rpc_case import MemoryLink, SessionCase, frame
 from cocained.test.strategies import one_by_one
 

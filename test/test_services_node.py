@@ -568,7 +568,7 @@ class ControlTests(_NodeCase):
 
     def wanted(self) -> int:
         """What the pool has been asked for."""
-        return self.service._apps["echo3"].overseer.wanted
+        return self.service._apps["echo3"].overseer.pool.wanted
 
     def test_negative(self) -> None:
         """C1: a negative number is the automatic mode."""

@@ -33,10 +33,12 @@ from cocained.rpc.arguments import (
     unsigned,
 )
 from cocained.rpc.codec import pack
-from cocained.rpc.dispatch import Downstream, Protocol, Upstream
+from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import CLOSE, ERROR, STREAMING, WRITE
 from cocained.rpc.headers import Header
-from cocained.rpc.session import Receiver, Session
+from cocained.rpc.roles import Receiver
+from cocained.rpc.session import Session
+from cocained.rpc.streams import Downstream, Upstream
 from cocained.test.memory_network import MemoryNetwork, graph_on_the_wire
 from cocained.tools.cli import main
 from cocained.tools.client import Settings, Surroundings

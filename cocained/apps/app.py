@@ -185,7 +185,7 @@ class App:
         self._engine = Engine(
             self._node.wiring,
             self.endpoint,
-            Handshake(self._overseer.workers.get, self.manifest.protocol),
+            Handshake(self._overseer.pool.workers.get, self.manifest.protocol),
             # Twice the pool: those that come while their forerunners leave.
             limit=2 * self._profile.pool_limit + 8,
         )
@@ -213,7 +213,7 @@ class App:
 
     def control(self, wanted: int) -> None:
         if self._overseer is not None:
-            self._overseer.control(wanted)
+            self._overseer.pool.control(wanted)
 
     def report(self) -> dict[str, Any]:
         return self._report(Flags.OVERSEER)

@@ -16,8 +16,9 @@ prepared once per event: this is the hot path of the node.
 from __future__ import annotations
 
 import random
-from typing import Any, Protocol
+from typing import Any
 
+from cocained.apps.roles import Dialect, Origin, WorkerLink
 from cocained.errors import (
     Category,
     CocainedError,
@@ -32,7 +33,8 @@ from cocained.errors import (
 from cocained.rpc.codec import LARGE, RAW_HEADS, frame_head, pack, raw_head, uint
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import NO_TRACE, UNTRACED, Header, Trace, encode_trace
-from cocained.rpc.session import Receiver, Session
+from cocained.rpc.roles import Receiver
+from cocained.rpc.session import Session
 
 #: Bytes of chunks that one event may collect while it waits for a worker.
 BUFFER_LIMIT = 64 * 1024 * 1024
@@ -47,50 +49,6 @@ BUFFER_HOLD = 1024 * 1024
 _WRITE_HEAD = b"\x00\x91"
 _CLOSE_BODY = b"\x02\x90"
 _KNOWN_CATEGORIES = frozenset(int(category) for category in Category)
-
-
-class Dialect(Protocol):
-    """
-    How streams are spoken with one worker: worker protocol 0 or 1.
-
-    :ivar start: the first byte of each frame.
-    :ivar invoke: kind and head of the arguments of ``invoke``.
-    :ivar write: likewise of a chunk.
-    :ivar is_plain: whether all else is as clients have it, too.
-    """
-
-    start: bytes
-    invoke: bytes
-    write: bytes
-    is_plain: bool
-
-    def body(self, body: bytes) -> bytes:
-        """Translate kind and arguments from those that clients use."""
-
-    def receiver(self, reply: Receiver) -> Receiver:
-        """Translate what the worker sends for *reply*."""
-
-
-class WorkerLink(Protocol):
-    """What an event needs of the worker that has it."""
-
-    @property
-    def session(self) -> Session:
-        """The worker's connection."""
-
-    @property
-    def dialect(self) -> Dialect:
-        """How it is spoken to."""
-
-    def finished(self, invocation: Invocation) -> None:
-        """The event needs the worker no more."""
-
-
-class Origin(Protocol):
-    """Who accepted the event, and lets it wait for a worker."""
-
-    def withdrawn(self, invocation: Invocation) -> None:
-        """The event has ended without a worker."""
 
 
 class Invocation:

@@ -58,7 +58,7 @@ def overseer_report(
             "rate_mean": round(stats.meter.mean(now), 3),
             "timings": stats.timings.percentiles(),
             "timings_reversed": stats.timings.shares(),
-            "load": overseer.roster.load,
+            "load": overseer.pool.roster.load,
             "pool": _pool(overseer, profile, now),
         }
     )
@@ -66,8 +66,8 @@ def overseer_report(
 
 
 def _pool(overseer: Overseer, profile: dict[str, Any], now: float) -> dict[str, Any]:
-    workers = overseer.workers
-    busy = sum(1 for worker in overseer.roster.by_load() if worker.load)
+    workers = overseer.pool.workers
+    busy = sum(1 for worker in overseer.pool.roster.by_load() if worker.load)
     return {
         "active": busy,
         "idle": len(workers) - busy,

@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred
 
 from cocained.apps.invocation import Invocation
 from cocained.rpc.arguments import Signature, blob, integer, optional
-from cocained.rpc.dispatch import Downstream, Protocol
+from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import PRIMITIVE, STREAMING
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Downstream
 
 
 class Served(Role):

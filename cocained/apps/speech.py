@@ -25,7 +25,8 @@ from cocained.rpc.arguments import Signature, blob, integer, text
 from cocained.rpc.codec import encode, pack, uint, unpack
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import UNTRACED, Header
-from cocained.rpc.session import Receiver, Session
+from cocained.rpc.roles import Receiver
+from cocained.rpc.session import Session
 from cocained.rpc.wire import cancelled
 
 log = Logger()

@@ -13,9 +13,8 @@ process has been collected.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
-from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -24,7 +23,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.apps.crashlog import Lines
-from cocained.apps.invocation import Dialect, Invocation
+from cocained.apps.invocation import Invocation
+from cocained.apps.roles import Launch, Owner, Speech, Timeouts
 from cocained.errors import (
     WORKER_TEXTS,
     Category,
@@ -58,60 +58,6 @@ class State(Enum):
     TERMINATING = "terminating"
     CLOSED = "closed"
     BROKEN = "broken"
-
-
-class Timeouts(Protocol):
-    """The part of a profile that a worker looks at, all in seconds."""
-
-    @property
-    def spawn_timeout(self) -> float: ...
-
-    @property
-    def handshake_timeout(self) -> float: ...
-
-    @property
-    def heartbeat_timeout(self) -> float: ...
-
-    @property
-    def seal_timeout(self) -> float: ...
-
-    @property
-    def terminate_timeout(self) -> float: ...
-
-    @property
-    def crashlog_limit(self) -> int: ...
-
-
-class Owner(Protocol):
-    """The overseer, as its workers see it."""
-
-    def worker_active(self, worker: Worker) -> None:
-        """The worker takes events from now on."""
-
-    def worker_freed(self, worker: Worker, invocation: Invocation) -> None:
-        """The worker has one event less."""
-
-    def worker_gone(self, worker: Worker, error: CocainedError | None) -> None:
-        """The worker works no more; *error* is why, if that was abnormal."""
-
-    def worker_buried(self, worker: Worker) -> None:
-        """Nothing is left of the worker."""
-
-    def worker_output(self, worker: Worker, lines: list[bytes]) -> None:
-        """The worker printed whole lines."""
-
-
-class Launch(Protocol):
-    """What a worker is started with."""
-
-    @property
-    def executable(self) -> str: ...
-
-    @property
-    def environment(self) -> Mapping[str, str]: ...
-
-    def arguments(self, uuid: str) -> dict[str, str]:
-        """The command line, as pairs; raises :class:`IsolateError`."""
 
 
 @implementer(IWorkerObserver)
@@ -478,15 +424,6 @@ class Worker:
 
 def _why(code: WorkerCode) -> RemoteError:
     return RemoteError(Category.WORKER_STATE, code, WORKER_TEXTS[code])
-
-
-class Speech(Dialect, Protocol):
-    """How one worker is spoken to: worker protocol 0 or 1."""
-
-    ready: bool
-
-    def terminate(self, code: int, reason: str) -> None:
-        """Ask the worker to end."""
 
 
 def exit_reason(status: int) -> tuple[str, bool]:

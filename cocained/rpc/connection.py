@@ -43,7 +43,8 @@ from cocained.rpc.codec import (
 from cocained.rpc.headers import UNTRACED
 from cocained.rpc.outbox import Outbox, Progress
 from cocained.rpc.outline import VALUE_LIMIT
-from cocained.rpc.session import Receiver, Session
+from cocained.rpc.roles import Receiver
+from cocained.rpc.session import Session
 from cocained.rpc.wire import SessionProtocol, Wiring, cancelled
 
 #: A numeric address or host name with its port; or the absolute path of a

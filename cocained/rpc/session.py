@@ -17,8 +17,7 @@ design.md §2: only bytes that are no frame end a connection.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from cocained.errors import (
     CocainedError,
@@ -39,6 +38,8 @@ from cocained.rpc.headers import (
     InvalidTrace,
     reply_headers,
 )
+from cocained.rpc.roles import Link, Receiver, Root, Source
+from cocained.rpc.turn import Turn
 
 #: Most channels that one connection may keep open for input.
 CHANNEL_LIMIT = 16384
@@ -49,111 +50,6 @@ EARLY_FLUSH = 262144
 
 #: Shared by all frames that came without headers; nobody changes it.
 NO_HEADERS: Final[list[Header]] = []
-
-
-class Receiver(Protocol):
-    """Takes the messages of one open channel."""
-
-    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
-        """Take one message; must not raise."""
-
-    def discard(self, error: CocainedError) -> None:
-        """The channel is gone: nothing more will come on it."""
-
-
-class Root(Protocol):
-    """Decides what happens with a message on a new channel."""
-
-    def open(
-        self,
-        session: Session,
-        channel: int,
-        kind: int,
-        args: list[Any],
-        headers: list[Header],
-    ) -> None:
-        """Take the first message of a channel; must not raise."""
-
-
-class Link(Protocol):
-    """What a session needs of its connection."""
-
-    def write(self, data: bytes) -> None:
-        """Send *data*, in order, some time."""
-
-    def pause(self) -> None:
-        """Read no more."""
-
-    def resume(self) -> None:
-        """Read again."""
-
-    def close(self) -> None:
-        """End the connection when all has been sent."""
-
-
-class Source(Protocol):
-    """Something that produces output, and can be stopped while it is too much."""
-
-    def halt(self) -> None:
-        """Produce no more, until as many :meth:`release` calls."""
-
-    def release(self) -> None:
-        """Undo one :meth:`halt`."""
-
-
-class Turn:
-    """
-    One turn of the reactor, shared by all sessions of a process.
-
-    :param seconds: the clock.
-    :param schedule: runs a function in the next turn; used for what is said
-        outside of a turn.
-    """
-
-    __slots__ = ("_depth", "_dirty", "_schedule", "_scheduled", "_seconds", "now")
-
-    def __init__(
-        self,
-        seconds: Callable[[], float],
-        schedule: Callable[[Callable[[], None]], object],
-    ) -> None:
-        self._seconds = seconds
-        self._schedule = schedule
-        self._dirty: list[Session] = []
-        self._depth = 0
-        self._scheduled = False
-        #: when this turn began, in seconds of the clock
-        self.now = seconds()
-
-    def begin(self) -> None:
-        """Bytes have arrived, or a timer has fired."""
-        self._depth += 1
-        self.now = self._seconds()
-
-    def end(self) -> None:
-        """Everything has been dispatched: let the answers go."""
-        self._depth -= 1
-        if not self._depth:
-            self.flush()
-
-    def add(self, session: Session) -> None:
-        """Remember a session that has something to say."""
-        self._dirty.append(session)
-        if not self._depth and not self._scheduled:
-            self._scheduled = True
-            self._schedule(self._run)
-
-    def _run(self) -> None:
-        self._scheduled = False
-        self.begin()
-        self.end()
-
-    def flush(self) -> None:
-        """Write what has been collected."""
-        while self._dirty:
-            dirty, self._dirty = self._dirty, []
-            for session in dirty:
-                session.flush()
 
 
 class Session:

@@ -34,7 +34,9 @@ from zope.interface import implementer
 from cocained.errors import ASIO_EOF, Category, CocainedError, RemoteError
 from cocained.interfaces import IReactor
 from cocained.rpc.codec import ARRAY_LIMIT, FRAME_LIMIT
-from cocained.rpc.session import CHANNEL_LIMIT, Root, Session, Turn
+from cocained.rpc.roles import Root
+from cocained.rpc.session import CHANNEL_LIMIT, Session
+from cocained.rpc.turn import Turn
 
 log = Logger()
 

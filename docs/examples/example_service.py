@@ -14,10 +14,11 @@ from cocained.component import Component
 from cocained.errors import InvalidArgument
 from cocained.interfaces import INode, IRemoteService
 from cocained.rpc.arguments import Signature, text, unsigned
-from cocained.rpc.dispatch import Downstream, Protocol, Upstream
+from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import DISCARDABLE, STREAMING
 from cocained.rpc.headers import Header
 from cocained.rpc.session import Session
+from cocained.rpc.streams import Downstream, Upstream
 
 #: Seconds between two numbers of a count.
 PACE = 1.0
