@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from cocained.errors import SpawnError
 from cocained.interfaces import IReactor, IWorkerHandle, IWorkerObserver
+from cocained.status import exit_reason
 
 #: Bytes read of a pipe at once, and at most of a dead process's pipe.
 READ_SIZE = 65536
@@ -158,7 +159,7 @@ class Child:
         if self._killer is not None and self._killer.active():
             self._killer.cancel()
         self._drain()
-        self._observer.exited(*describe(status))
+        self._observer.exited(*exit_reason(status))
 
     def _drain(self) -> None:
         """Take what is in the pipe; somebody else may hold its other end."""
@@ -173,22 +174,6 @@ class Child:
             left -= len(data)
             self._observer.output(data)
         self._output.close()
-
-
-def describe(status: int) -> tuple[str, bool]:
-    """
-    Put the status of a collected process into words.
-
-    :param status: as ``subprocess`` gives it: negative for signals.
-    :returns: the words, and whether that was abnormal.
-    """
-    if status >= 0:
-        return f"exited with status {status}", status != 0
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"was killed by {name}", True
 
 
 def _cannot_run(program: str, directory: str, error: Exception) -> SpawnError:

@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 from cocained.apps.documents import Profile
 from cocained.apps.invocation import Invocation
 from cocained.apps.speech import Handshake
-from cocained.apps.worker import EXIT_GRACE, State, Worker, exit_reason
+from cocained.apps.worker import EXIT_GRACE, State, Worker
 from cocained.errors import (
     CocainedError,
     IsolateError,
@@ -1067,18 +1067,8 @@ class ProtocolZeroTests(WorkerCase):
         self.assertEqual(client.take(), [[1, 0, [b"answer"]], [1, 2, []]])
 
 
-class ExitReasonTests(SynchronousTestCase):
-    """The status of a process in words."""
-
-    def test_words(self) -> None:
-        """Statuses and signals, known or not."""
-        for status, expected in (
-            (0, ("exited with status 0", False)),
-            (3, ("exited with status 3", True)),
-            (-9, ("was killed by SIGKILL", True)),
-            (-63, ("was killed by signal 63", True)),
-        ):
-            self.assertEqual(exit_reason(status), expected)
+class NameTests(SynchronousTestCase):
+    """How a worker is shown."""
 
     def test_repr(self) -> None:
         """A worker says who it is and how it does."""

@@ -26,9 +26,10 @@ from zope.interface.verify import verifyObject
 from cocained.config import convert
 from cocained.errors import ConfigError, SpawnError, SpoolError, StorageError
 from cocained.interfaces import IIsolate, IWorkerHandle, IWorkerObserver
-from cocained.isolates.child import Child, describe
+from cocained.isolates.child import Child
 from cocained.isolates.process import ProcessArgs, ProcessIsolate
 from cocained.isolates.spool import version_of
+from cocained.status import exit_reason
 from cocained.test.service_case import FlakyStorage, LogCase
 
 #: Seconds after which a child that does not do its part fails the test.
@@ -202,7 +203,7 @@ class EndTests(_ChildCase):
 
     def test_unknown_signal(self) -> None:
         """A signal without a name has its number."""
-        self.assertEqual(describe(-999), ("was killed by signal 999", True))
+        self.assertEqual(exit_reason(-999), ("was killed by signal 999", True))
 
     async def test_nothing_is_left(self) -> None:
         """After its end there is no descriptor, no zombie and no timer."""

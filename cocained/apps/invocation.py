@@ -18,6 +18,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from cocained.apps.bodies import CLOSE_BODY, WRITE_HEAD, encode_error, error_body
+from cocained.apps.reply import Reply
 from cocained.apps.roles import Dialect, Origin, WorkerLink
 from cocained.errors import (
     Category,
@@ -27,10 +29,8 @@ from cocained.errors import (
     RemoteError,
     RequestTimeout,
     SlotNotFound,
-    WorkerLost,
-    to_wire,
 )
-from cocained.rpc.codec import LARGE, RAW_HEADS, frame_head, pack, raw_head, uint
+from cocained.rpc.codec import LARGE, RAW_HEADS, raw_head, uint
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import NO_TRACE, UNTRACED, Header, Trace, encode_trace
 from cocained.rpc.roles import Receiver
@@ -45,10 +45,6 @@ CHUNK_OVERHEAD = 64
 
 #: Beyond so many bytes the client is held, if nothing else of it can starve.
 BUFFER_HOLD = 1024 * 1024
-
-_WRITE_HEAD = b"\x00\x91"
-_CLOSE_BODY = b"\x02\x90"
-_KNOWN_CATEGORIES = frozenset(int(category) for category in Category)
 
 
 class Invocation:
@@ -167,10 +163,10 @@ class Invocation:
             if sink.congested:
                 sink.hold(self._session)
         elif kind == CLOSE:
-            self._end_input(_CLOSE_BODY)
+            self._end_input(CLOSE_BODY)
         elif kind == ERROR:
             try:
-                body = _error_body(args)
+                body = error_body(args)
             except InvalidArgument as error:
                 self._refuse(error)
             else:
@@ -186,14 +182,14 @@ class Invocation:
         line: what has been received is worked on (tools.md §11).
         """
         self._gone = True
-        self._end_input(_encode_error(error))
+        self._end_input(encode_error(error))
         if self.worker is not None:
             self.finish()
 
     def _refuse(self, error: CocainedError) -> None:
         """The client broke the rules of the stream; only this event suffers."""
         self._gone = True
-        self._end_input(_encode_error(error))
+        self._end_input(encode_error(error))
         self.fail(error)
 
     def _end_input(self, body: bytes) -> None:
@@ -225,7 +221,7 @@ class Invocation:
                 )
             )
             return
-        self._keep(_WRITE_HEAD + raw_head(len(payload)) + payload)
+        self._keep(WRITE_HEAD + raw_head(len(payload)) + payload)
         if self._buffered > BUFFER_HOLD and not self._holding and self._can_hold():
             self._holding = True
             self._session.halt()
@@ -295,7 +291,7 @@ class Invocation:
     def _tell_worker(self, error: CocainedError) -> None:
         """Send the worker an error, unless it has had our last message."""
         if self._client_open and self._sink is not None:
-            self._pass_on(_encode_error(error))
+            self._pass_on(encode_error(error))
 
     def refuse_reply(self, error: CocainedError) -> None:
         """The worker broke the rules of the stream: tell both sides."""
@@ -353,94 +349,3 @@ class Invocation:
     def _unhold(self) -> None:
         self._holding = False
         self._session.release()
-
-
-class Reply:
-    """
-    One event: the worker's half.
-
-    :param invocation: the event.
-    :param session: the client's connection.
-    :param channel: the client's channel.
-    :param headers: packed, for every frame to the client.
-    """
-
-    __slots__ = ("_head", "_session", "_write", "headers", "invocation", "open")
-
-    def __init__(
-        self, invocation: Invocation, session: Session, channel: int, headers: bytes
-    ) -> None:
-        self.invocation = invocation
-        self._session = session
-        self._head = frame_head(channel)
-        self._write = self._head + _WRITE_HEAD
-        self.headers = headers
-        self.open = True
-
-    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
-        if kind == WRITE:
-            if not args or type(args[0]) is not bytes:
-                self._refuse(
-                    InvalidArgument("the worker sent a chunk that is no string")
-                )
-                return
-            payload = args[0]
-            session = self._session
-            size = len(payload)
-            if size < LARGE:
-                session.send(self._write + RAW_HEADS[size] + payload + self.headers)
-            else:
-                session.send(self._write + raw_head(size))
-                session.send(payload)
-                session.send(self.headers)
-            if session.congested:
-                worker = self.invocation.worker
-                if worker is not None:
-                    session.hold(worker.session)
-        elif kind == CLOSE:
-            self._session.send(self._head + _CLOSE_BODY + self.headers)
-            self.invocation.reply_ended()
-        elif kind == ERROR:
-            try:
-                body = _error_body(args)
-            except InvalidArgument as error:
-                self._refuse(error)
-            else:
-                invocation = self.invocation
-                self._session.send(self._head + body + self.headers)
-                invocation.reply_ended()
-                invocation.finish()
-        else:
-            self._refuse(SlotNotFound(f"the worker sent message {kind} in a stream"))
-
-    def discard(self, error: CocainedError) -> None:
-        """The worker is gone."""
-        self.invocation.fail(WorkerLost(error.category, error.code))
-
-    def _refuse(self, error: CocainedError) -> None:
-        """The worker broke the rules of the stream; it is told, and lives on."""
-        self.invocation.refuse_reply(error)
-
-
-def _encode_error(error: CocainedError) -> bytes:
-    category, code, reason = to_wire(error)
-    return b"\x01" + pack([[category, code], reason])
-
-
-def _error_body(args: list[Any]) -> bytes:
-    """
-    Check an ``error`` message and pack it for the other side.
-
-    Categories that nobody registered become 255, codes stay as they are
-    (protocol.md §2.2).
-    """
-    match args:
-        case [[int(category), int(code), *_], bytes(reason), *_]:
-            pass
-        case [[int(category), int(code), *_]]:
-            reason = b""
-        case _:
-            raise InvalidArgument("an error is [[category, code], reason?]")
-    if category not in _KNOWN_CATEGORIES:
-        category = Category.UNKNOWN
-    return b"\x01" + pack([[int(category), code], reason])

@@ -12,7 +12,6 @@ process has been collected.
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from enum import Enum
 
@@ -424,22 +423,3 @@ class Worker:
 
 def _why(code: WorkerCode) -> RemoteError:
     return RemoteError(Category.WORKER_STATE, code, WORKER_TEXTS[code])
-
-
-def exit_reason(status: int) -> tuple[str, bool]:
-    """
-    Put the status of a collected process into words.
-
-    :param status: as ``subprocess`` gives it: negative for signals.
-    :returns: the words, and whether that was abnormal.
-    """
-    if status >= 0:
-        return f"exited with status {status}", status != 0
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    return f"was killed by {name}", True
-
-
-__all__ = ["EXIT_GRACE", "Owner", "Speech", "State", "Worker", "exit_reason"]

@@ -12,7 +12,6 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
-from cocained.apps.worker import exit_reason
 from cocained.component import Component, NoArgs
 from cocained.errors import CocainedError, ConfigError, UnknownPlugin
 from cocained.interfaces import (
@@ -28,6 +27,7 @@ from cocained.interfaces import (
 )
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.wire import Limits, ServerProtocol, Wiring
+from cocained.status import exit_reason
 from cocained.testing.peers import Peer
 from cocained.testing.reactor import MemoryReactor, PumpedReactor
 
