@@ -408,7 +408,9 @@ class RunlistTests(AppCase):
 def is_running(node: Client) -> bool:
     """Say whether the node has started ``probe``."""
     with node:
-        return bool(node.call(2)[0] == [b"probe"])
+        if node.call(2)[0] != [b"probe"]:
+            return False
+        return bool(node.call(3, "probe")[0][b"state"] == b"running")
 
 
 class RestartTests(AppCase):
