@@ -249,7 +249,8 @@ class FakeService:
         self.connections = []
         self.closed = 0
         case.addCleanup(self.stop)
-        threading.Thread(target=self._serve, daemon=True).start()
+        self.acceptor = threading.Thread(target=self._serve, daemon=True)
+        self.acceptor.start()
 
     def _serve(self):
         while True:
@@ -285,6 +286,8 @@ class FakeService:
             self.listener.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
+        # Who is about to be accepted is among the connections then, too.
+        self.acceptor.join(10)
         self.listener.close()
         self.drop()
 
