@@ -445,6 +445,10 @@ class LiveNode:
             blobs = [storage.call(0, "crashlogs", key)[0] for key in keys]
         return [msgpack.unpackb(blob, raw=True) for blob in blobs]
 
+    def wait_for_log(self, text: str) -> None:
+        """Wait until *text* is in the log, which a thread of the node writes."""
+        wait_for(f"{text!r} in the log", lambda: text in self.log.read_text(), 10)
+
     def tail(self) -> str:
         """Give the end of the log."""
         text = self.log.read_bytes()[-LOG_TAIL:].decode(errors="replace")

@@ -328,7 +328,7 @@ class LoggingTests(LiveCase):
             < [5, 0, [0]]
             """,
         )
-        self.assertIn("app/x: a pair of three k=v", self.node.log.read_text())
+        self.node.wait_for_log("app/x: a pair of three k=v")
 
     def test_g7_levels(self) -> None:
         """Levels out of range are taken for the nearest one."""
@@ -341,7 +341,7 @@ class LoggingTests(LiveCase):
             < [3, 0, [0]]
             """,
         )
-        self.assertIn("error app/x: m99", self.node.log.read_text())
+        self.node.wait_for_log("error app/x: m99")
 
     @differs("G8")
     def test_g8_set_verbosity(self) -> None:
