@@ -116,6 +116,7 @@ class WorkerTests(StartCase):
         """A program with another's uuid is refused, and so is its handshake."""
         text = self.crash("stranger")
         self.assertIn("worker ended", text)
+        self.node.wait_for_log("unknown worker")
         self.assertRegex(
             self.node.log.read_text(),
             r"unknown worker '?00000000-0000-4000-8000-000000000000'? was refused",

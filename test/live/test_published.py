@@ -142,10 +142,7 @@ class FrameworkMixin:
     def test_logging(self: Any) -> None:
         """What is emitted is in the node's log."""
         self.assertEqual(self.run_client("logging"), [0, 0])
-        self.assertIn(
-            "error app/published: said by a client answer=42",
-            self.node.log.read_text(),
-        )
+        self.node.wait_for_log("error app/published: said by a client answer=42")
 
     def test_node(self: Any) -> None:
         """An app is started, described and paused; twice is refused."""

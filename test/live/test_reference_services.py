@@ -308,10 +308,9 @@ class LoggingTests(LiveCase):
             < [5, 0, [0]]
             """,  # noqa: E501
         )
-        log = self.node.log.read_text()
-        self.assertIn("warning app/x: first words", log)
-        self.assertIn("error app/x: many k=v n=5 f=1.5 b=true", log)
-        self.assertNotIn("again", log)
+        self.node.wait_for_log("warning app/x: first words")
+        self.node.wait_for_log("error app/x: many k=v n=5 f=1.5 b=true")
+        self.assertNotIn("again", self.node.log.read_text())
 
     @differs("G5, G6, G10")
     def test_g5_wrong(self) -> None:
