@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.tools.bench import frames, measure, toolchain
 from cocained.tools.bench.errors import BenchError
 from cocained.tools.bench.generator import parse_load
-from cocained.tools.bench.process import ROOT, child_environment
+from cocained.tools.bench.process import ROOT, child_environment, on_one_processor
 
 RECORD = (
     '{"mode": "echo", "connections": 1, "in_flight": 64, "payload": 16, '
@@ -358,3 +358,33 @@ class EnvironmentTests(SynchronousTestCase):
         """What was on the path stays on it, behind."""
         made = child_environment({"PYTHONPATH": "/x"}, {"B": "2"})
         self.assertEqual(made, {"PYTHONPATH": f"{ROOT}{os.pathsep}/x", "B": "2"})
+
+    def test_bytecode_is_kept(self) -> None:
+        """A child keeps its bytecode as an installation does, whatever we do."""
+        made = child_environment({"PYTHONDONTWRITEBYTECODE": "1"}, {})
+        self.assertEqual(made, {"PYTHONPATH": str(ROOT)})
+
+
+class ProcessorTests(SynchronousTestCase):
+    """Keeping to one processor for a while."""
+
+    def test_one_and_back(self) -> None:
+        """In the block there is one processor, after it as many as before."""
+        before = os.sched_getaffinity(0)
+        with on_one_processor():
+            self.assertEqual(os.sched_getaffinity(0), {max(before)})
+        self.assertEqual(os.sched_getaffinity(0), before)
+
+
+class ExtremesTests(SynchronousTestCase):
+    """The range of a figure."""
+
+    def test_extremes(self) -> None:
+        """Rounds that lack the figure do not count."""
+        rounds = [{"x": 2.0}, {"y": 0.0}, {"x": 1.0}]
+        self.assertEqual(measure.extremes(rounds, "x"), (1.0, 2.0))
+
+    def test_none(self) -> None:
+        """Of no rounds there is no range."""
+        least, most = measure.extremes([], "x")
+        self.assertTrue(math.isnan(least) and math.isnan(most))

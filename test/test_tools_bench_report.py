@@ -18,11 +18,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.test.test_tools_bench_runs import BENCH, FakeTarget, outcome
 from cocained.tools.bench import __main__ as program
 from cocained.tools.bench import bars, options, report
+from cocained.tools.bench.curves.base import CurveOutcome, Point
+from cocained.tools.bench.curves.catalogue import CURVES
 from cocained.tools.bench.errors import BenchError
 from cocained.tools.bench.runner import Outcome, Results
 from cocained.tools.bench.scenarios import catalogue
 from cocained.tools.bench.scenarios.base import SHORT, Figures, Scale
 from cocained.tools.bench.targets import NODE, PEER, YARDSTICK, Bench, Target
+
+#: Bars without a peer.
+BARS = 9 + len(CURVES)
+
+#: How the bar of one of the curves begins.
+PAST = "app echo, and requests before"
 
 
 class BarTests(SynchronousTestCase):
@@ -35,7 +43,7 @@ class BarTests(SynchronousTestCase):
     def test_nothing_measured(self) -> None:
         """Without figures no bar passes or fails."""
         verdicts = self.verdicts()
-        self.assertEqual(len(verdicts), 6)
+        self.assertEqual(len(verdicts), BARS)
         self.assertEqual({each.passed for each in verdicts.values()}, {None})
 
     def echo(self, node: float) -> bars.Verdict:
@@ -88,11 +96,66 @@ class BarTests(SynchronousTestCase):
             )["1,000 idle apps, memory"]
             self.assertIs(verdict.passed, expected)
 
+    def test_idle_apps_start(self) -> None:
+        """So does the time that their start takes."""
+        for seconds, expected in ((4.9, True), (5.1, False)):
+            verdict = self.verdicts(
+                outcome("idle-apps", NODE, [{"apps": 1000.0, "start_s": seconds}])
+            )["1,000 idle apps, start"]
+            self.assertIs(verdict.passed, expected)
+
+    def test_starts(self) -> None:
+        """A node and a worker have their milliseconds to be there."""
+        for title, scenario, figure, limit in (
+            ("node start to ready", "node-start", "ready_ms", 800.0),
+            ("cold start, plain handler", "cold-framework-plain", "total_ms", 90.0),
+            ("cold start, async def", "cold-framework-async", "total_ms", 150.0),
+        ):
+            for value, expected in ((limit, True), (limit + 1, False)):
+                verdict = self.verdicts(outcome(scenario, NODE, [{figure: value}]))
+                self.assertIs(verdict[title].passed, expected)
+
+    def test_noisy_start(self) -> None:
+        """A start that was fast enough once, but not mostly, says nothing."""
+        rounds = [{"ready_ms": 700.0}, {"ready_ms": 900.0}, {"ready_ms": 901.0}]
+        verdict = self.verdicts(outcome("node-start", NODE, rounds))
+        self.assertIsNone(verdict["node start to ready"].passed)
+        self.assertTrue(verdict["node start to ready"].is_noisy)
+
+    def curve(self, *costs: list[float]) -> bars.Verdict:
+        """Judge a curve with such costs at its sizes."""
+        measured = CurveOutcome("curve-past", "past", "requests")
+        measured.points = [Point(size, each) for size, each in enumerate(costs)]
+        judged = bars.judge(Results([], [measured]))
+        (verdict,) = [each for each in judged if each.title.startswith(PAST)]
+        return verdict
+
+    def test_flat_curve(self) -> None:
+        """A cost may grow by a quarter."""
+        self.assertIs(self.curve([10.0], [12.5], [11.0]).passed, True)
+        self.assertIs(self.curve([10.0], [12.6], [11.0]).passed, False)
+
+    def test_noisy_curve(self) -> None:
+        """When the rounds differ more than the sizes, nobody can tell."""
+        verdict = self.curve([10.0, 12.0, 13.0, 15.0], [10.0, 14.0, 18.0, 20.0])
+        self.assertIs(self.curve([8.0, 8.0], [30.0, 31.0]).passed, False)
+        self.assertTrue(self.curve([8.0, 10.0, 12.0], [9.0, 15.0, 16.0]).is_noisy)
+        self.assertIsNone(self.curve([8.0, 10.0, 12.0], [9.0, 15.0, 16.0]).passed)
+        self.assertFalse(verdict.is_noisy)
+
+    def test_curve_that_failed(self) -> None:
+        """A curve that was not measured to its end passes no bar."""
+        measured = CurveOutcome("curve-past", "past", "requests", failed="bad")
+        measured.points = [Point(0, [1.0]), Point(1, [1.0])]
+        judged = bars.judge(Results([], [measured]))
+        (verdict,) = [each for each in judged if each.title.startswith(PAST)]
+        self.assertIsNone(verdict.passed)
+
     def test_failed_scenario(self) -> None:
         """A scenario that failed passes no bar."""
         verdict = self.verdicts(
-            outcome("cold-framework", NODE, [{"total_ms": 1.0}], failed="bad")
-        )["cold start, Python framework"]
+            outcome("cold-framework-async", NODE, [{"total_ms": 1.0}], failed="bad")
+        )["cold start, async def"]
         self.assertIsNone(verdict.passed)
 
     def test_peer(self) -> None:
@@ -106,7 +169,7 @@ class BarTests(SynchronousTestCase):
                     ]
                 )
             )
-            self.assertEqual(len(judged), 11)
+            self.assertEqual(len(judged), BARS + 5)
             (verdict,) = [
                 each
                 for each in judged
@@ -122,7 +185,17 @@ RESULTS = Results(
         outcome("cold", YARDSTICK, [], skipped="starts no [apps]"),
         outcome("cold", NODE, [{"total_ms": 12.34}]),
         outcome("idle", NODE, [], failed="bad [thing]"),
-    ]
+    ],
+    [
+        CurveOutcome(
+            "growing",
+            "GROWING",
+            "things",
+            [Point(1, [9.0]), Point(10, [10.0, 12.0])],
+            failed="worse [thing]",
+        ),
+        CurveOutcome("larger", "LARGER", "things", skipped="needs [files]"),
+    ],
 )
 
 
@@ -162,6 +235,12 @@ class ReportTests(SynchronousTestCase):
         """Both are shown with their reason as it is written."""
         self.line("not on the yardstick: cold: starts no [apps]")
         self.line("FAILED idle on the node: bad [thing]")
+        self.line("FAILED growing after 10: worse [thing]")
+        self.line("not to the end: larger: needs [files]")
+
+    def test_curves(self) -> None:
+        """A curve has a line for each size."""
+        self.assertIn("11.00", self.line("10", "10.00..12.00"))
 
     def test_bars(self) -> None:
         """Each bar is marked."""
@@ -230,6 +309,7 @@ class OptionsTests(SynchronousTestCase):
         """``--rounds`` changes the rounds of either scale."""
         short = options.scale_of(options.parse(["--short", "--rounds", "7"]))
         self.assertEqual((short.rounds, short.idle_apps), (7, SHORT.idle_apps))
+        self.assertEqual(short.point_rounds, 7)
 
     def test_rounds(self) -> None:
         """The number of rounds has limits."""
@@ -292,7 +372,7 @@ class MainTests(SynchronousTestCase):
         self.makers = {name: maker(name) for name in (YARDSTICK, NODE, PEER)}
         self.patch(program, "MAKERS", self.makers)
         self.patch(program, "prepare", lambda directory: BENCH)
-        self.patch(program, "choose", lambda only: [self])
+        self.patch(program, "choose", lambda only: ([self], []))
 
     name = "echo-64"
     title = "the echo"
@@ -319,6 +399,14 @@ class MainTests(SynchronousTestCase):
         self.assertIn("the echo", output)
         self.assertEqual([each.closed for each in self.made], [1, 1])
 
+    def test_list(self) -> None:
+        """``--list`` names everything and measures nothing."""
+        status, output, _ = self.main("--list")
+        self.assertEqual(status, program.OK)
+        self.assertEqual(self.made, [])
+        names = [line.split()[0] for line in output.splitlines()]
+        self.assertEqual(names, list(catalogue.TITLES))
+
     def test_json(self) -> None:
         """``--json`` writes the record to a file."""
         path = self.mktemp()
@@ -330,7 +418,7 @@ class MainTests(SynchronousTestCase):
     def test_json_to_stdout(self) -> None:
         """With ``-`` the record is all there is on standard output."""
         _, output, errors = self.main("--json", "-", "--bars")
-        self.assertEqual(len(json.loads(output)["bars"]), 6)
+        self.assertEqual(len(json.loads(output)["bars"]), BARS)
         self.assertIn("the echo", errors)
 
     def test_bars_do_not_count(self) -> None:

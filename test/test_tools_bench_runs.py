@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.errors import RemoteError
 from cocained.tools.bench import runner
+from cocained.tools.bench.curves.catalogue import CURVES
 from cocained.tools.bench.errors import BenchError, Skipped
 from cocained.tools.bench.generator import Generator, Load
 from cocained.tools.bench.runner import Outcome, Results
@@ -136,9 +137,7 @@ class RunTests(SynchronousTestCase):
         )
         on_a = ["a yardstick", "a node", "a yardstick", "a yardstick"]
         self.assertEqual(calls, on_a + ["b yardstick", "b node"] * 3)
-        self.assertEqual(
-            [(each.scenario, each.target) for each in results.failures], [("a", NODE)]
-        )
+        self.assertEqual([each.place for each in results.failures], ["a on the node"])
 
     def test_refused_by_the_target(self) -> None:
         """An error that a target answers is a failure of that scenario."""
@@ -225,7 +224,9 @@ class FiguresTests(SynchronousTestCase):
 
     def test_phases(self) -> None:
         """A cold start is split at what the worker tells."""
-        split = starts.phases(0, [b"3000000 4000000 9000000"], 10_000_000)
+        split = starts.phases(
+            0, [b"3000000 4000000 9000000"], 10_000_000, starts.NATIVE_PHASES
+        )
         self.assertEqual(
             split,
             {
@@ -240,7 +241,9 @@ class FiguresTests(SynchronousTestCase):
     def test_no_phases(self) -> None:
         """An answer that is none, or goes back in time, is refused."""
         for answer in ([], [b"pong"], [b"1 2"], [b"5 4 6"], [b"1 2 30"]):
-            self.assertRaises(BenchError, starts.phases, 0, answer, 10)
+            self.assertRaises(
+                BenchError, starts.phases, 0, answer, 10, starts.FRAMEWORK_PHASES
+            )
 
     def test_file_limit(self) -> None:
         """A crowd that the system does not allow is left out with a remedy."""
@@ -262,12 +265,14 @@ class CatalogueTests(SynchronousTestCase):
 
     def names(self, *patterns: str) -> list[str]:
         """Choose, and give the names."""
-        return [each.name for each in catalogue.choose(patterns)]
+        scenarios, curves = catalogue.choose(patterns)
+        return [each.name for each in scenarios] + [each.name for each in curves]
 
     def test_all(self) -> None:
         """No pattern chooses all, and all names differ."""
         names = self.names()
-        self.assertEqual(len(names), len(catalogue.SCENARIOS))
+        self.assertEqual(names, list(catalogue.TITLES))
+        self.assertEqual(len(names), len(catalogue.SCENARIOS) + len(CURVES))
         self.assertEqual(len(set(names)), len(names))
 
     def test_exact(self) -> None:
@@ -279,6 +284,13 @@ class CatalogueTests(SynchronousTestCase):
         self.assertEqual(
             self.names("stream", "resolve"),
             ["stream-up", "stream-down", "resolve-1", "resolve-64"],
+        )
+
+    def test_curves(self) -> None:
+        """Curves are chosen as scenarios are."""
+        self.assertEqual(
+            self.names("curve-apps", "echo-1"),
+            ["echo-1", "curve-apps", "curve-apps-resolve"],
         )
 
     def test_unknown(self) -> None:

@@ -63,7 +63,14 @@ class StoreTests(SynchronousTestCase):
         self.assertEqual(profile[b"pool-limit"], 1)
         self.assertEqual(profile[b"isolate"][b"type"], b"process")
         self.assertEqual(profile[b"isolate"][b"args"], {b"spool": b"/s"})
-        self.assertGreater(profile[b"queue-limit"], 10_000)
+        self.assertGreater(profile[b"queue-limit"], 100_000)
+
+    def test_profile_of_a_pool(self) -> None:
+        """A profile under another name may have more workers."""
+        store.write_profile(self.blobs, "process", {}, "pool", 64)
+        profile = self.read("profiles", "profile", "pool")
+        assert isinstance(profile, dict)
+        self.assertEqual(profile[b"pool-limit"], 64)
 
     def test_archive(self) -> None:
         """The archive holds one executable file."""
@@ -77,9 +84,11 @@ class StoreTests(SynchronousTestCase):
 
     def test_framework_app(self) -> None:
         """The app on the framework is a program with an interpreter's path."""
-        program = store.framework_app()
-        self.assertTrue(program.startswith(b"#!/"))
-        compile(program, "app", "exec")
+        for coroutine, expected in ((True, b"\nasync def "), (False, b"\ndef ")):
+            program = store.framework_app(coroutine)
+            self.assertTrue(program.startswith(b"#!/"))
+            self.assertIn(expected, program)
+            compile(program, "app", "exec")
 
 
 class ConfigurationTests(SynchronousTestCase):

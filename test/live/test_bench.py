@@ -197,6 +197,15 @@ class NodeTests(SynchronousTestCase):
             apps = connection.call(frames.APP_LIST)[0]
         self.assertEqual(apps, [ECHO.encode()])
 
+    def test_cold_framework(self) -> None:
+        """So do those of an app on the framework, with either kind of handler."""
+        for name in ("cold-framework-plain", "cold-framework-async"):
+            figures = self.measure(name)
+            parts = ("spawn_ms", "import_ms", "handshake_ms", "reply_ms")
+            self.assertAlmostEqual(
+                sum(figures[part] for part in parts), figures["total_ms"], 3
+            )
+
     def test_idle_connections(self) -> None:
         """Connections are opened, confirmed, and closed again."""
         (scenario,) = [each for each in SCENARIOS if each.name == "idle-connections"]

@@ -27,29 +27,20 @@ from cocained.errors import CocainedError
 from cocained.tools.bench import options as command_line
 from cocained.tools.bench import runner
 from cocained.tools.bench.bars import judge
+from cocained.tools.bench.curves.base import Curve
+from cocained.tools.bench.curves.runner import echo_node, run_curves
 from cocained.tools.bench.process import pin, raise_file_limit
 from cocained.tools.bench.relay import Relay
 from cocained.tools.bench.report import record, show
 from cocained.tools.bench.scenarios.base import Scale, Scenario
-from cocained.tools.bench.scenarios.catalogue import choose
-from cocained.tools.bench.subject import Node, Peer
+from cocained.tools.bench.scenarios.catalogue import TITLES, choose
+from cocained.tools.bench.subject import Peer
 from cocained.tools.bench.targets import NODE, PEER, YARDSTICK, Bench, Target, prepare
 
 #: Columns of the tables where no terminal says how wide it is.
-WIDTH = 120
+WIDTH = 150
 
 OK, FAILED, USAGE, BELOW_A_BAR = 0, 1, 2, 3
-
-
-def start_node(bench: Bench, options: argparse.Namespace) -> Target:
-    """Start a node of ours with the echo app on it."""
-    node = Node(bench)
-    try:
-        node.start_echo("process", {})
-    except BaseException:
-        node.close()
-        raise
-    return node
 
 
 def attach_peer(bench: Bench, options: argparse.Namespace) -> Target:
@@ -65,7 +56,7 @@ def attach_peer(bench: Bench, options: argparse.Namespace) -> Target:
 #: How each target is made.
 MAKERS: Mapping[str, Callable[[Bench, argparse.Namespace], Target]] = {
     YARDSTICK: lambda bench, options: Relay(bench),
-    NODE: start_node,
+    NODE: lambda bench, options: echo_node(bench),
     PEER: attach_peer,
 }
 
@@ -73,11 +64,12 @@ MAKERS: Mapping[str, Callable[[Bench, argparse.Namespace], Target]] = {
 def measure(
     options: argparse.Namespace,
     scenarios: Sequence[Scenario],
+    curves: Sequence[Curve],
     scale: Scale,
     screen: Console,
 ) -> runner.Results:
     """
-    Start the targets, run the scenarios, end the targets.
+    Start the targets, run the scenarios, end the targets; measure the curves.
 
     :raises CocainedError: a target could not be started.
     """
@@ -88,26 +80,42 @@ def measure(
         screen.print("compiling the native programs, starting the targets")
         bench = prepare(Path(directory))
         targets: list[Target] = []
-        for name in options.targets:
+        for name in options.targets if scenarios else ():
             targets.append(MAKERS[name](bench, options))
             stack.callback(targets[-1].close)
-        steps = sum(runner.rounds_of(each, scale) for each in scenarios)
-        with Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=screen,
-            disable=not screen.is_terminal,
-            transient=True,
-        ) as progress:
-            task = progress.add_task("", total=steps * len(targets))
+        if NODE not in options.targets:
+            curves = ()
+        steps = sum(runner.rounds_of(each, scale) for each in scenarios) * len(targets)
+        steps += sum(len(each.sizes(scale)) for each in curves) * scale.point_rounds
+        progress = stack.enter_context(
+            Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=screen,
+                disable=not screen.is_terminal,
+                transient=True,
+            )
+        )
+        task = progress.add_task("", total=steps)
 
-            def step(title: str, target: str, number: int) -> None:
-                text = f"{title}, {target}, round {number}"
-                progress.update(task, advance=1, description=text)
+        def step(title: str, where: str, number: int) -> None:
+            text = f"{title}, {where}, round {number}"
+            progress.update(task, advance=1, description=text)
 
-            return runner.run(bench, targets, scenarios, scale, step)
+        results = runner.run(bench, targets, scenarios, scale, step)
+        yardstick = Relay if YARDSTICK in options.targets else None
+        results.curves = run_curves(
+            bench, curves, scale, step, make_yardstick=yardstick
+        )
+        return results
+
+
+def show_list(output: Console) -> None:
+    """Print what can be measured."""
+    for name, title in TITLES.items():
+        output.print(f"{name:22}{title}", markup=False, highlight=False)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -118,18 +126,21 @@ def main(arguments: Sequence[str]) -> int:
     :returns: the exit status.
     """
     options = command_line.parse(arguments)
+    if options.list:
+        show_list(Console())
+        return OK
     scale = command_line.scale_of(options)
     screen = Console(stderr=True)
     raise_file_limit()
     try:
-        scenarios = choose(options.only)
+        scenarios, curves = choose(options.only)
         if options.pin is not None:
             pin(options.pin)
     except CocainedError as error:
         screen.print(str(error), markup=False, style="bold red")
         return USAGE
     try:
-        results = measure(options, scenarios, scale, screen)
+        results = measure(options, scenarios, curves, scale, screen)
     except CocainedError as error:
         screen.print(str(error), markup=False, style="bold red")
         return FAILED

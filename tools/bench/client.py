@@ -115,6 +115,18 @@ class Connection:
                 return answer
             answer += _value(kind, arguments)[:1]
 
+    def open(self, message: int, arguments: Sequence[Any] = ()) -> int:
+        """
+        Begin a call that goes on by :meth:`write`; its answers are not read.
+
+        :returns: its channel.
+        """
+        return self._send((message, arguments))
+
+    def write(self, channel: int, message: int, arguments: Sequence[Any] = ()) -> None:
+        """Send one more message on an open channel."""
+        self._send_bytes(frames.frame(channel, message, arguments))
+
     def _send(
         self, call: tuple[int, Sequence[Any]], chunks: Iterable[bytes] | None = None
     ) -> int:
@@ -124,11 +136,14 @@ class Connection:
             for chunk in chunks:
                 data += frames.frame(self._channel, frames.WRITE, [chunk])
             data += frames.frame(self._channel, frames.CLOSE)
+        self._send_bytes(data)
+        return self._channel
+
+    def _send_bytes(self, data: bytes) -> None:
         try:
             self._socket.sendall(data)
         except OSError as error:
             raise self._broken(error) from error
-        return self._channel
 
     def _collect(self, results: dict[int, list[Any]]) -> None:
         channel, kind, answer = self._receive()

@@ -26,8 +26,11 @@ WRITE, ERROR, CLOSE = 0, 1, 2
 #: Messages of the services that the benchmark calls (protocol.md §3.1, 4, 6.1).
 RESOLVE = 0
 STORAGE_READ, STORAGE_WRITE = 0, 1
-START_APP, PAUSE_APP, APP_LIST = 0, 1, 2
+START_APP, PAUSE_APP, APP_LIST, APP_INFO, APP_CONTROL = 0, 1, 2, 3, 4
 ENQUEUE = 0
+
+#: Flag of :data:`APP_INFO` that asks for the workers (protocol.md §6.2).
+OVERSEER = 1
 
 
 def frame(channel: int, message: int, arguments: Iterable[Any] = ()) -> bytes:

@@ -119,6 +119,17 @@ def medians(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     }
 
 
+def extremes(rounds: Sequence[Mapping[str, float]], figure: str) -> tuple[float, float]:
+    """
+    Give the smallest and the largest value of a figure, NaN if there is none.
+
+    :param rounds: one mapping of figures each; a round may lack it.
+    :param figure: which.
+    """
+    values = [figures[figure] for figures in rounds if figure in figures]
+    return (min(values), max(values)) if values else (math.nan, math.nan)
+
+
 def paired_ratio(
     above: Sequence[Mapping[str, float]],
     below: Sequence[Mapping[str, float]],

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from cocained.tools.bench.client import Address
 from cocained.tools.bench.scenarios.base import SHORT, Scale
-from cocained.tools.bench.scenarios.catalogue import SCENARIOS
+from cocained.tools.bench.scenarios.catalogue import TITLES
 from cocained.tools.bench.targets import NODE, PEER, YARDSTICK
 
 #: More rounds than this make no figure better and take hours.
 ROUNDS_LIMIT = 1000
 
 EPILOG = f"""\
-scenarios: {", ".join(each.name for each in SCENARIOS)}
+scenarios and curves: {", ".join(TITLES)}
 
 exit status: 0 when everything was measured, 1 when something could not be, 2 for
 a wrong command line, 3 when --strict is given and a bar does not hold.
@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     )
     add = made.add_argument
     add("--short", action="store_true", help="short rounds, small crowds: for a look")
+    add("--list", action="store_true", help="list all that can be measured")
     add("--rounds", type=rounds, metavar="N", help="rounds of each scenario")
     add(
         "--only",
@@ -101,7 +102,9 @@ def scale_of(options: argparse.Namespace) -> Scale:
     """Give the scale that was asked for."""
     scale = SHORT if options.short else Scale()
     if options.rounds is not None:
-        scale = dataclasses.replace(scale, rounds=options.rounds)
+        scale = dataclasses.replace(
+            scale, rounds=options.rounds, point_rounds=options.rounds
+        )
     return scale
 
 

@@ -11,7 +11,8 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -170,12 +171,18 @@ def child_environment(
     """
     Make the environment of a child.
 
+    A Python that may not keep its bytecode compiles all it imports at each
+    start.  What is installed has its bytecode, so the children of a checkout
+    keep theirs, whatever this process does.
+
     :param ours: of this process.
     :param added: on top of it.
     :returns: both, and this package can be imported.
     """
     paths = [str(ROOT), *filter(None, [ours.get("PYTHONPATH")])]
-    return {**ours, "PYTHONPATH": os.pathsep.join(paths), **added}
+    made = {**ours, "PYTHONPATH": os.pathsep.join(paths), **added}
+    made.pop("PYTHONDONTWRITEBYTECODE", None)
+    return made
 
 
 def pin(cpu: int) -> None:
@@ -190,6 +197,20 @@ def pin(cpu: int) -> None:
         known = ", ".join(str(each) for each in sorted(allowed))
         raise BenchError(f"there is no processor {cpu} to pin to; there are: {known}")
     os.sched_setaffinity(0, {cpu})
+
+
+@contextmanager
+def on_one_processor() -> Iterator[None]:
+    """
+    Keep this process, and the children that it starts in the block, on the last
+    processor that it may use.
+    """
+    allowed = os.sched_getaffinity(0)
+    pin(max(allowed))
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def raise_file_limit() -> int:

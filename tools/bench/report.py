@@ -19,13 +19,14 @@ from rich.table import Table
 
 from cocained._version import __version__
 from cocained.tools.bench.bars import Verdict
-from cocained.tools.bench.measure import paired_ratio
+from cocained.tools.bench.curves.table import curve_record, curve_table
+from cocained.tools.bench.measure import extremes, paired_ratio
 from cocained.tools.bench.runner import Outcome, Results
 from cocained.tools.bench.scenarios.base import Scale
 from cocained.tools.bench.targets import YARDSTICK
 
 #: Grows when a reader of old records would misunderstand a new one.
-RECORD_VERSION = 1
+RECORD_VERSION = 2
 
 #: Figures of requests, each with its column: the heading and the decimals.
 COLUMNS = {
@@ -38,7 +39,8 @@ COLUMNS = {
 
 NOTE = (
     "CPU us/req: of the target's process, user and system, from the operating "
-    "system.  load us/req: of the generator (one process in C)."
+    "system; min..max of the rounds.  load us/req: of the generator (one process "
+    "in C).  ratio: of the CPU to that of the yardstick."
 )
 
 
@@ -64,6 +66,7 @@ def record(results: Results, scale: Scale, verdicts: Sequence[Verdict]) -> Any:
             {**asdict(outcome), "medians": _plain(outcome.figures)}
             for outcome in results.outcomes
         ],
+        "curves": [curve_record(outcome) for outcome in results.curves],
         "bars": [
             {**_plain(asdict(verdict)), "passed": verdict.passed}
             for verdict in verdicts
@@ -94,6 +97,9 @@ def show(console: Console, results: Results, verdicts: Sequence[Verdict]) -> Non
         console.print(NOTE, style="dim")
     if any(each.figures for each in others):
         console.print(_figures_table(others))
+    for curve in results.curves:
+        if curve.points:
+            console.print(curve_table(curve))
     _show_rest(console, results)
     if verdicts:
         console.print(_bars_table(verdicts))
@@ -104,8 +110,9 @@ def _requests_table(results: Results, outcomes: Sequence[Outcome]) -> Table:
     table.add_column("scenario", no_wrap=True)
     table.add_column("target", no_wrap=True)
     for heading, _ in COLUMNS.values():
-        table.add_column(heading, justify="right")
-    table.add_column("CPU x yardstick", justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("CPU min..max", justify="right", no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
     title = ""
     for outcome in outcomes:
         figures = outcome.figures
@@ -113,6 +120,8 @@ def _requests_table(results: Results, outcomes: Sequence[Outcome]) -> Table:
             number(figures.get(name, math.nan), decimals)
             for name, (_, decimals) in COLUMNS.items()
         ]
+        least, most = extremes(outcome.rounds, "cpu_us")
+        cells.append(f"{number(least, 2)}..{number(most, 2)}")
         shown = "" if outcome.title == title else outcome.title
         table.add_row(shown, outcome.target, *cells, _to_yardstick(results, outcome))
         title = outcome.title
@@ -136,12 +145,21 @@ def _figures_table(outcomes: Sequence[Outcome]) -> Table:
         if not outcome.rounds:
             continue
         figures = ", ".join(
-            f"{name} {number(value, 1)}" for name, value in outcome.figures.items()
+            f"{name} {number(value, 1)}{_spread(outcome, name)}"
+            for name, value in outcome.figures.items()
         )
         shown = "" if outcome.title == title else outcome.title
         table.add_row(shown, outcome.target, figures)
         title = outcome.title
     return table
+
+
+def _spread(outcome: Outcome, figure: str) -> str:
+    """The range of a figure over the rounds, if there is more than one."""
+    least, most = extremes(outcome.rounds, figure)
+    if least == most:
+        return ""
+    return f" ({number(least, 1)}..{number(most, 1)})"
 
 
 def _show_rest(console: Console, results: Results) -> None:
@@ -154,8 +172,11 @@ def _show_rest(console: Console, results: Results) -> None:
     for (target, reason), names in skipped.items():
         left_out = escape(f"not on the {target}: {', '.join(names)}: {reason}")
         console.print(left_out, style="dim")
-    for outcome in results.failures:
-        text = f"FAILED {outcome.scenario} on the {outcome.target}: {outcome.failed}"
+    for curve in results.curves:
+        if curve.skipped:
+            console.print(escape(f"not to the end: {curve.curve}: {curve.skipped}"))
+    for failure in results.failures:
+        text = f"FAILED {failure.place}: {failure.failed}"
         console.print(escape(text), style="bold red")
 
 
@@ -176,7 +197,9 @@ def _bars_table(verdicts: Sequence[Verdict]) -> Table:
             verdict.title,
             number(verdict.value, 2),
             f"{sign} {number(verdict.limit, 2)} {verdict.unit}",
-            words[verdict.passed],
+            "[yellow]too noisy to tell[/yellow]"
+            if verdict.is_noisy
+            else words[verdict.passed],
         )
     return table
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from cocained.errors import RemoteError
+from cocained.tools.bench.curves.base import CurveOutcome
 from cocained.tools.bench.errors import BenchError, Skipped
 from cocained.tools.bench.measure import medians
 from cocained.tools.bench.scenarios.base import Figures, Scale, Scenario
@@ -33,16 +34,29 @@ class Outcome:
     failed: str = ""
 
     @property
+    def place(self) -> str:
+        """For messages."""
+        return f"{self.scenario} on the {self.target}"
+
+    @property
     def figures(self) -> Figures:
         """Medians over the rounds."""
         return medians(self.rounds)
 
 
 class Results:
-    """All outcomes of a run, in the order of the scenarios."""
+    """
+    All outcomes of a run, in the order of the scenarios.
 
-    def __init__(self, outcomes: Iterable[Outcome] = ()) -> None:
+    :param outcomes: of the scenarios.
+    :param curves: of the curves.
+    """
+
+    def __init__(
+        self, outcomes: Iterable[Outcome] = (), curves: Iterable[CurveOutcome] = ()
+    ) -> None:
         self.outcomes = list(outcomes)
+        self.curves = list(curves)
 
     def find(self, scenario: str, target: str) -> Outcome | None:
         """Give an outcome that has figures, else ``None``."""
@@ -51,10 +65,20 @@ class Results:
                 return outcome if outcome.rounds and not outcome.failed else None
         return None
 
+    def find_curve(self, name: str) -> CurveOutcome | None:
+        """Give a curve that was measured to its end, else ``None``."""
+        for outcome in self.curves:
+            if outcome.curve == name and not outcome.failed and not outcome.skipped:
+                return outcome
+        return None
+
     @property
-    def failures(self) -> list[Outcome]:
+    def failures(self) -> list[Outcome | CurveOutcome]:
         """Those that went wrong."""
-        return [each for each in self.outcomes if each.failed]
+        failed: list[Outcome | CurveOutcome] = []
+        failed += [each for each in self.outcomes if each.failed]
+        failed += [each for each in self.curves if each.failed]
+        return failed
 
 
 #: Told of each round before it runs: title, target, round from 1.

@@ -21,23 +21,27 @@ from cocained.tools.bench.client import Address, Connection
 #: The profile of all apps of the benchmark.
 PROFILE = "bench"
 
-#: More than any scenario has open at once: a limit would be what is measured.
-ROOM = 100_000
+#: More than anything here has open at once: a limit would be what is measured.
+ROOM = 200_000
 
 #: Name of the program inside the archive.
 SLAVE = "worker"
 
-#: Answers at once, so that what is measured is the start.
+#: Tells when its program began, had its framework and got the event, as the
+#: native worker's ``times`` does.
 FRAMEWORK_APP = """#!{python}
+from time import monotonic_ns
+began = monotonic_ns()
 from cocaine.worker import Worker
+imported = monotonic_ns()
 
 
-async def ping(request, response):
-    response.write(b"pong")
+{define} times(request, response):
+    response.write(f"{{began}} {{imported}} {{monotonic_ns()}}".encode())
     response.close()
 
 
-Worker().run({{"ping": ping}})
+Worker().run({{"times": times}})
 """
 
 
@@ -108,20 +112,30 @@ def archive(program: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def framework_app() -> bytes:
-    """Give the program of an app on the Python framework."""
-    return FRAMEWORK_APP.format(python=sys.executable).encode()
-
-
-def profile(isolate: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+def framework_app(coroutine: bool) -> bytes:
     """
-    Make the profile: one worker, and room for all that a scenario opens.
+    Give the program of an app on the Python framework.
+
+    :param coroutine: whether its handler is an ``async def``, which runs on
+        asyncio, and not a plain function, which does not import it.
+    """
+    define = "async def" if coroutine else "def"
+    return FRAMEWORK_APP.format(python=sys.executable, define=define).encode()
+
+
+def profile(
+    isolate: str, arguments: Mapping[str, Any], workers: int = 1
+) -> dict[str, Any]:
+    """
+    Make a profile: one worker unless more are asked for, and room for all that
+    is opened.
 
     :param isolate: type of the isolate.
     :param arguments: its arguments.
+    :param workers: most of them.
     """
     return {
-        "pool-limit": 1,
+        "pool-limit": workers,
         "concurrency": ROOM,
         "queue-limit": ROOM,
         "grow-threshold": ROOM,
@@ -130,10 +144,16 @@ def profile(isolate: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def write_profile(blobs: Blobs, isolate: str, arguments: Mapping[str, Any]) -> None:
-    """Store the profile of the benchmark's apps; see :func:`profile`."""
-    value = frames.document(profile(isolate, arguments))
-    blobs.write("profiles", PROFILE, value, ["profile"])
+def write_profile(
+    blobs: Blobs,
+    isolate: str,
+    arguments: Mapping[str, Any],
+    name: str = PROFILE,
+    workers: int = 1,
+) -> None:
+    """Store a profile under a name; see :func:`profile`."""
+    value = frames.document(profile(isolate, arguments, workers))
+    blobs.write("profiles", name, value, ["profile"])
 
 
 def write_app(

@@ -31,6 +31,12 @@ class Scale:
     :ivar connections: held at once.
     :ivar channels: held at once, over ten connections.
     :ivar stream: bytes of one stream.
+    :ivar point_rounds: of each point of a curve.
+    :ivar point_milliseconds: of load in one such round; short, so that a pair
+        of rounds sees the machine in one mood.
+    :ivar curve_channels: up to which the curve of channels goes.
+    :ivar workers: the same of workers.
+    :ivar past: the same of past requests.
     """
 
     rounds: int = 5
@@ -39,6 +45,11 @@ class Scale:
     connections: int = 10_000
     channels: int = 10_000
     stream: int = 32 * 1024 * 1024
+    point_rounds: int = 11
+    point_milliseconds: int = 150
+    curve_channels: int = 100_000
+    workers: int = 64
+    past: int = 1_000_000
 
 
 #: For a look, or to see that everything works.
@@ -49,6 +60,11 @@ SHORT = Scale(
     connections=1000,
     channels=2000,
     stream=8 * 1024 * 1024,
+    point_rounds=5,
+    point_milliseconds=80,
+    curve_channels=10_000,
+    workers=16,
+    past=50_000,
 )
 
 

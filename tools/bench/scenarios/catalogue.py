@@ -1,12 +1,14 @@
 # -*- test-case-name: cocained.test.test_tools_bench_runs -*-
 """
-All scenarios, in the order in which they run and are shown.
+All scenarios, in the order in which they run and are shown; the curves follow.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
+from cocained.tools.bench.curves.base import Curve
+from cocained.tools.bench.curves.catalogue import CURVES
 from cocained.tools.bench.errors import BenchError
 from cocained.tools.bench.scenarios.base import Scenario
 from cocained.tools.bench.scenarios.crowds import (
@@ -20,6 +22,7 @@ from cocained.tools.bench.scenarios.starts import ColdStart, FrameworkStart, Nod
 #: The scenario that the issue's bars call *the* echo, and its slow sibling.
 ECHO_64, ECHO_1 = "echo-64", "echo-1"
 RESOLVE_64, READ_64 = "resolve-64", "storage-read-64"
+COLD_PLAIN, COLD_ASYNC = "cold-framework-plain", "cold-framework-async"
 
 SCENARIOS: tuple[Scenario, ...] = (
     Echo(ECHO_1, "app echo, 16 B, 1 in flight", 1, 1, 16),
@@ -42,30 +45,39 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     NodeStart(),
     ColdStart(),
-    FrameworkStart(),
+    FrameworkStart(COLD_PLAIN, "cold start, framework, plain handler", False),
+    FrameworkStart(COLD_ASYNC, "cold start, framework, async def", True),
     IdleApps(),
     IdleConnections(),
     OpenChannels(),
 )
 
+#: All that can be chosen, in order: names and titles.
+TITLES = {each.name: each.title for each in SCENARIOS} | {
+    each.name: each.title for each in CURVES
+}
 
-def choose(patterns: Iterable[str]) -> list[Scenario]:
+
+def choose(patterns: Iterable[str]) -> tuple[list[Scenario], list[Curve]]:
     """
-    Choose scenarios by name.
+    Choose scenarios and curves by name.
 
     :param patterns: names or beginnings of names; none chooses all.
     :raises BenchError: one of them fits nothing.
     """
     wanted = list(patterns)
     for pattern in wanted:
-        if not any(fits(each.name, pattern) for each in SCENARIOS):
-            known = ", ".join(each.name for each in SCENARIOS)
+        if not any(fits(name, pattern) for name in TITLES):
+            known = ", ".join(TITLES)
             raise BenchError(f"no scenario is called {pattern!r}; there are: {known}")
-    return [
-        each
-        for each in SCENARIOS
-        if not wanted or any(fits(each.name, pattern) for pattern in wanted)
-    ]
+
+    def is_wanted(name: str) -> bool:
+        return not wanted or any(fits(name, pattern) for pattern in wanted)
+
+    return (
+        [each for each in SCENARIOS if is_wanted(each.name)],
+        [each for each in CURVES if is_wanted(each.name)],
+    )
 
 
 def fits(name: str, pattern: str) -> bool:

@@ -69,6 +69,39 @@ def fresh(bench: Bench, target: Target) -> Iterator[Target]:
         made.close()
 
 
+class IdleCrowd:
+    """
+    Apps on a node that run without a worker, more and more of them.
+
+    :param bench: has the program of the apps.
+    :param node: where.
+    """
+
+    def __init__(self, bench: Bench, node: Node) -> None:
+        self.size = 0
+        self._node = node
+        self._packed = store.archive(bench.worker.read_bytes())
+        store.write_profile(node.blobs, "process", {})
+
+    def grow(self, size: int) -> float:
+        """
+        Upload and start apps until there are so many.
+
+        :returns: the seconds that the starts took.
+        """
+        names = [f"bench-idle-{number:04}" for number in range(self.size, size)]
+        for name in names:
+            store.write_app(self._node.blobs, name, self._packed, {})
+        began = time.monotonic()
+        with self._node.control() as connection:
+            connection.call_all(
+                ((frames.START_APP, [name, store.PROFILE]) for name in names),
+                START_WINDOW,
+            )
+        self.size = max(self.size, size)
+        return time.monotonic() - began
+
+
 @dataclass(frozen=True, slots=True)
 class IdleApps:
     """Apps that are started and have no worker, on a node of their own."""
@@ -90,19 +123,9 @@ class IdleApps:
         return {**figures, "stop_s": took}
 
     def _start(self, bench: Bench, node: Node, count: int) -> Figures:
-        names = [f"bench-idle-{number:04}" for number in range(count)]
-        packed = store.archive(bench.worker.read_bytes())
-        store.write_profile(node.blobs, "process", {})
-        for name in names:
-            store.write_app(node.blobs, name, packed, {})
+        crowd = IdleCrowd(bench, node)
         before = memory(node.pid)
-        began = time.monotonic()
-        with node.control() as connection:
-            connection.call_all(
-                ((frames.START_APP, [name, store.PROFILE]) for name in names),
-                START_WINDOW,
-            )
-        took = time.monotonic() - began
+        took = crowd.grow(count)
         after = memory(node.pid)
         return {
             "apps": count,
