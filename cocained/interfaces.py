@@ -353,6 +353,15 @@ class IWorkerHandle(Interface):
     def kill() -> None:
         """Make the worker and all that it started end now."""
 
+    def usage() -> Mapping[str, float] | None:
+        """
+        Say what the worker takes now; cheap, and only asked when needed.
+
+        :returns: what is known of ``memory`` in bytes, ``cpu`` in seconds
+            since its start, ``processes``; ``None`` if nothing is, or if the
+            worker has ended.
+        """
+
 
 class IIsolate(IComponent):
     """

@@ -9,26 +9,32 @@ comes back as an exception), a pidfd tells its end, a pipe brings its output.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
 from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
 from cocained.errors import SpawnError
 from cocained.interfaces import IReactor, IWorkerHandle, IWorkerObserver
-from cocained.status import exit_reason
+from cocained.isolates.cells import Cell
 
 #: Bytes read of a pipe at once, and at most of a dead process's pipe.
 READ_SIZE = 65536
 LAST_WORDS = 1024 * 1024
+
+#: Seconds between looks at whether all that a worker started has gone: killed
+#: processes do within a millisecond, one that waits for a disk takes longer.
+FIRST_LOOK = 0.002
+LOOKS = 12  # each after twice the time of the one before: 8 seconds in all
+
+log = Logger()
 
 
 class _Readable(FileDescriptor):
@@ -72,6 +78,7 @@ class Child:
     :param directory: where to run it.
     :param observer: hears of output and of the end.
     :param kill_timeout: seconds between SIGTERM and SIGKILL.
+    :param cell: what is around the process; by default nothing.
     :raises SpawnError: it cannot be run.
     """
 
@@ -83,10 +90,12 @@ class Child:
         directory: str,
         observer: IWorkerObserver,
         kill_timeout: float,
+        cell: Cell | None = None,
     ) -> None:
         self._reactor = reactor
         self._observer = observer
         self._kill_timeout = kill_timeout
+        self._cell = Cell() if cell is None else cell
         self._killer: IDelayedCall | None = None
         self._terminated = False
         try:
@@ -114,7 +123,7 @@ class Child:
         except OSError as error:
             # Nobody would see it end.
             os.close(pipe)
-            self._signal(signal.SIGKILL)
+            self._cell.kill(self._process.pid)
             self._process.wait()
             raise _cannot_run(command[0], directory, error) from error
         self._output = _Readable(reactor, pipe, self._read)
@@ -129,17 +138,17 @@ class Child:
     def terminate(self) -> None:
         if not self._terminated and self._end.connected:
             self._terminated = True
-            self._signal(signal.SIGTERM)
+            self._cell.terminate(self._process.pid)
             self._killer = self._reactor.callLater(self._kill_timeout, self.kill)
 
     def kill(self) -> None:
         if self._end.connected:
-            self._signal(signal.SIGKILL)
+            self._cell.kill(self._process.pid)
 
-    def _signal(self, number: int) -> None:
-        # Not collected yet, so the number cannot have become another's.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, number)
+    def usage(self) -> Mapping[str, float] | None:
+        if not self._end.connected:
+            return None
+        return self._cell.usage(self._process.pid)
 
     def _read(self) -> None:
         try:
@@ -153,13 +162,26 @@ class Child:
 
     def _collect(self) -> None:
         """The process has ended: end what it left behind, and bury it."""
-        self._signal(signal.SIGKILL)
+        self._cell.kill(self._process.pid)
         status = self._process.wait()
         self._end.close()
         if self._killer is not None and self._killer.active():
             self._killer.cancel()
+        self._clear(status, LOOKS)
+
+    def _clear(self, status: int, looks: int) -> None:
+        if not self._cell.clear():
+            if looks:
+                self._reactor.callLater(
+                    FIRST_LOOK * 2 ** (LOOKS - looks), self._clear, status, looks - 1
+                )
+                return
+            log.error(
+                "{identity} has ended, but processes that it has started do not",
+                identity=self.identity,
+            )
         self._drain()
-        self._observer.exited(*exit_reason(status))
+        self._observer.exited(*self._cell.describe(status))
 
     def _drain(self) -> None:
         """Take what is in the pipe; somebody else may hold its other end."""
@@ -174,6 +196,26 @@ class Child:
             left -= len(data)
             self._observer.output(data)
         self._output.close()
+
+
+def check_program(program: str, directory: str) -> None:
+    """
+    See whether a program can be run, for whoever does not run it directly.
+
+    :raises SpawnError: it cannot; says what :class:`Child` would.
+    """
+    code = 0
+    if not os.path.exists(directory) or not os.path.exists(program):
+        code = errno.ENOENT
+    elif os.path.isdir(program) or not os.access(program, os.X_OK):
+        code = errno.EACCES
+    else:
+        line = _interpreter(program)
+        words = line[2:].split() if line.startswith("#!") else []
+        if words and not os.path.exists(words[0]):
+            code = errno.ENOENT
+    if code:
+        raise _cannot_run(program, directory, OSError(code, os.strerror(code)))
 
 
 def _cannot_run(program: str, directory: str, error: Exception) -> SpawnError:

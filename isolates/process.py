@@ -2,22 +2,24 @@
 """
 Workers as child processes of the node (protocol.md §11.2).
 
-No walls around them: they run as the node's user and see what it sees.  Each
-has a session of its own, so that it ends together with all that it started.
+Each has a session of its own, so that it ends together with all that it
+started.  By default there are no walls around them: they run as the node's user
+and see what it sees.  :mod:`~cocained.isolates.confinement` builds those that a
+profile asks for.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
-from typing import Annotated, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
-import msgspec
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from typing_extensions import override
 from zope.interface import implementer
 
 from cocained.component import Component
@@ -28,48 +30,48 @@ from cocained.interfaces import (
     IWorkerHandle,
     IWorkerObserver,
 )
-from cocained.isolates.child import Child
-from cocained.isolates.spool import Spool, SpoolLimits, Swept, unwrap
+from cocained.isolates.cells import Cell
+from cocained.isolates.child import Child, check_program
+from cocained.isolates.confinement import Confinement
+from cocained.isolates.keys import ProcessArgs
+from cocained.isolates.spool import Spool, Swept, unwrap
+
+__all__ = ["ProcessArgs", "ProcessIsolate"]
 
 log = Logger()
 
 T = TypeVar("T")
 
 
-class ProcessArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Arguments of the process isolate."""
-
-    spool: Annotated[
-        str,
-        msgspec.Meta(
-            description="Directory under which the app's code is unpacked;"
-            " by default the node's paths.spool."
-        ),
-    ] = ""
-    kill_timeout: Annotated[
-        float,
-        msgspec.Meta(
-            gt=0,
-            le=3600,
-            description="Seconds between SIGTERM and SIGKILL.",
-        ),
-    ] = 5.0
-    limits: Annotated[
-        SpoolLimits, msgspec.Meta(description="What the app's archive may ask for.")
-    ] = SpoolLimits()
-
-
 @implementer(IIsolate)
 class ProcessIsolate(Component[ProcessArgs]):
-    """Types ``process`` and ``legacy_process``."""
+    """
+    Types ``process`` and ``legacy_process``.
+
+    Made to be inherited: an isolate that differs in how its workers are launched
+    sets :attr:`launcher`, best in :meth:`spool` once it knows that it works, and
+    gives more arguments by a ``Args`` that inherits :class:`ProcessArgs`.
+
+    :ivar launcher: words before the command line of each worker, the first an
+        absolute path; by default none.  That program must run the rest in its
+        own process (``exec``), as ``nsenter``, ``nice`` and ``systemd-run
+        --scope`` do, since the process that was started is watched and ended.
+        It runs as the node's user, outside of the walls.
+    """
 
     Args = ProcessArgs
+    launcher: Sequence[str] = ()
 
     def __init__(self, node: INode, name: str, args: ProcessArgs) -> None:
         super().__init__(node, name, args)
         root = node.resolve(args.spool) if args.spool else node.spool
         self._spool = Spool(root, name, args.limits)
         self._directory: str | None = None
+        self._confinement: Confinement | None = None
+        if not args.is_plain:
+            self._confinement = Confinement(
+                args, name, node.uuid, node.runtime, self._later
+            )
 
     def spool(self) -> Deferred[None]:
         given_up = threading.Event()
@@ -92,8 +94,22 @@ class ProcessIsolate(Component[ProcessArgs]):
         reactor = self.node.reactor
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *args)
 
+    def _later(self, function: Callable[..., object], *args: object) -> None:
+        """Run something in a thread for which nobody waits."""
+        self._in_thread(function, *args).addErrback(self._not_tidied)
+
+    def _not_tidied(self, failure: Failure) -> None:
+        log.warn(
+            "something of a worker of app {app} could not be removed: {error}",
+            app=self.name,
+            error=failure.value,
+        )
+
     def _thd_unpack(self, blob: bytes, given_up: threading.Event) -> str:
-        return self._spool.prepare(unwrap(blob), cancelled=given_up.is_set)
+        directory = self._spool.prepare(unwrap(blob), cancelled=given_up.is_set)
+        if self._confinement is not None:
+            self._confinement.prepare(directory)
+        return directory
 
     def _unpacked(self, directory: str) -> None:
         self._directory = directory
@@ -125,6 +141,30 @@ class ProcessIsolate(Component[ProcessArgs]):
         command = [os.path.join(directory, executable)]
         for name, value in sorted(arguments.items()):
             command += [name, value]
+        cell: Cell | None = None
+        try:
+            if self.launcher or self._confinement is not None:
+                check_program(command[0], directory)
+            if self._confinement is not None:
+                launched = self._confinement.launch(
+                    command, directory, arguments.get("--endpoint")
+                )
+                command, cell = launched.command, launched.cell
+                environment = {**launched.environment, **environment}
+        except SpawnError as error:
+            return fail(error)
+        return self._run(
+            [*self.launcher, *command], environment, directory, observer, cell
+        )
+
+    def _run(
+        self,
+        command: list[str],
+        environment: Mapping[str, str],
+        directory: str,
+        observer: IWorkerObserver,
+        cell: Cell | None,
+    ) -> Deferred[IWorkerHandle]:
         try:
             child = Child(
                 self.node.reactor,
@@ -133,7 +173,16 @@ class ProcessIsolate(Component[ProcessArgs]):
                 directory,
                 observer,
                 self.args.kill_timeout,
+                cell,
             )
         except SpawnError as error:
+            if cell is not None:
+                cell.clear()
             return fail(error)
         return succeed(child)
+
+    @override
+    def stop(self) -> Deferred[None] | None:
+        if self._confinement is None:
+            return None
+        return self._in_thread(self._confinement.close)

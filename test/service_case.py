@@ -147,6 +147,9 @@ class Client:
     def close(self) -> None:
         self.closed = True
 
+    def untaken(self) -> int:
+        return 0
+
     # The client's side
 
     def send_raw(self, data: bytes) -> list[Any]:
@@ -243,6 +246,9 @@ class StubHandle:
 
     def kill(self) -> None:
         self._end("was killed by SIGKILL")
+
+    def usage(self) -> None:
+        """Nobody knows."""
 
     def _end(self, reason: str) -> None:
         if not self.ended:

@@ -15,8 +15,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from twisted.internet.abstract import FileDescriptor
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
-from twisted.internet.task import Clock
+from twisted.internet.defer import (
+    CancelledError,
+    Deferred,
+    gatherResults,
+    maybeDeferred,
+)
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -26,7 +31,8 @@ from zope.interface.verify import verifyObject
 from cocained.config import convert
 from cocained.errors import ConfigError, SpawnError, SpoolError, StorageError
 from cocained.interfaces import IIsolate, IWorkerHandle, IWorkerObserver
-from cocained.isolates.child import Child
+from cocained.isolates.cells import Cell
+from cocained.isolates.child import FIRST_LOOK, LOOKS, Child, check_program
 from cocained.isolates.process import ProcessArgs, ProcessIsolate
 from cocained.isolates.spool import version_of
 from cocained.status import exit_reason
@@ -82,6 +88,7 @@ class ClockedReactor(Clock):
 
         super().__init__()
         real: Any = reactor
+        self.real = real
         self.addReader = real.addReader
         self.removeReader = real.removeReader
 
@@ -427,6 +434,118 @@ class KillTests(_ChildCase):
         await observer.when_ended()
 
 
+class StubCell(Cell):
+    """
+    A cell that is not clear before it has been asked often enough.
+
+    :param looks: how often it says no.
+    """
+
+    def __init__(self, looks: int) -> None:
+        self.looks = looks
+
+    def clear(self) -> bool:
+        self.looks -= 1
+        return self.looks < 0
+
+    def describe(self, status: int) -> tuple[str, bool]:
+        return f"ended in its cell with {status}", False
+
+
+class CellTests(_ChildCase, LogCase):
+    """A child with something around it."""
+
+    def confined(self, looks: int) -> Observer:
+        observer = Observer()
+        Child(
+            cast(Any, self.reactor),
+            [self.script("echo last", "exit 3")],
+            dict(os.environ),
+            self.directory,
+            observer,
+            5.0,
+            StubCell(looks),
+        )
+        return observer
+
+    async def when_collected(self) -> None:
+        """Wait until the process has ended and its cell was looked at."""
+        while not self.reactor.getDelayedCalls():
+            await deferLater(cast(Any, self.reactor).real, 0.001)
+
+    async def test_clear_at_once(self) -> None:
+        """The cell says how the worker has ended."""
+        observer = self.confined(0)
+        await observer.when_ended()
+
+        self.assertEqual(observer.ends, [("ended in its cell with 3", False)])
+
+    async def test_not_clear_yet(self) -> None:
+        """The end is told when nothing of the worker is left, not before."""
+        observer = self.confined(3)
+        await self.when_collected()
+        self.assertEqual(observer.ends, [])
+
+        self.reactor.advance(FIRST_LOOK)
+        self.reactor.advance(FIRST_LOOK * 2)
+        self.assertEqual(observer.ends, [])
+        self.reactor.advance(FIRST_LOOK * 4)
+
+        self.assertEqual(len(observer.ends), 1)
+        self.assertEqual(observer.data, b"last\n")
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    async def test_never_clear(self) -> None:
+        """What cannot be ended is told in the log, and holds nobody up."""
+        events = self.record_log()
+        observer = self.confined(1000)
+        await self.when_collected()
+
+        for look in range(LOOKS):
+            self.reactor.advance(FIRST_LOOK * 2**look)
+
+        self.assertEqual(len(observer.ends), 1)
+        self.assertIn("processes that it has started do not", formatEvent(events[-1]))
+
+    async def test_usage(self) -> None:
+        """A child says what it takes while it lives."""
+        child, observer = self.spawn(self.script("echo ready", "exec sleep 1000"))
+        await observer.when_printed(b"ready\n")
+
+        usage = child.usage()
+        assert usage is not None
+        self.assertEqual(sorted(usage), ["cpu", "memory"])
+        child.kill()
+        await observer.when_ended()
+        self.assertIsNone(child.usage())
+
+
+class CheckTests(_ChildCase):
+    """Programs that something else is going to run."""
+
+    def same(self, program: str, directory: str | None = None) -> None:
+        """See that the check says what a spawn would have said."""
+        directory = directory or self.directory
+        expected = self.refuse(program, directory=directory)
+        error = self.assertRaises(SpawnError, check_program, program, directory)
+        self.assertEqual((error.reason, error.code), (expected.reason, expected.code))
+
+    def test_refused(self) -> None:
+        """Whatever is in the way, it is told in the same words."""
+        self.same(os.path.join(self.directory, "nothing"))
+        self.same(self.script("exit 0", mode=0o644))
+        self.same(self.directory)
+        self.same(self.file("#!/no/such/python3.99 -u\n"))
+        self.same(
+            self.script("exit 0", name="good"), os.path.join(self.directory, "gone")
+        )
+
+    def test_good(self) -> None:
+        """Programs and scripts are let through."""
+        check_program("/bin/sh", self.directory)
+        check_program(self.script("exit 0"), self.directory)
+
+
 class InheritanceTests(_ChildCase):
     """What a child gets."""
 
@@ -616,6 +735,9 @@ class PoolReactor(Clock):
 
 class IsolateNode:
     """What an isolate uses of a node."""
+
+    uuid = "6b1c2a34-0000-4000-8000-000000000000"
+    runtime = "/nonexistent/run"
 
     def __init__(self, reactor: Any, spool: str) -> None:
         self.reactor = reactor
@@ -808,15 +930,52 @@ class SpawnTests(TestCase):
 
     timeout = TIMEOUT
 
-    async def spooled(self, text: str) -> ProcessIsolate:
+    async def spooled(self, text: str, **args: Any) -> ProcessIsolate:
         """Give an isolate with this program as ``worker``."""
         from twisted.internet import reactor
 
         node = IsolateNode(reactor, os.path.abspath(self.mktemp()))
+        node.runtime = os.path.abspath(self.mktemp())
+        os.makedirs(node.runtime)
         await node.core.write("apps", "echo", archive(worker=text))
-        isolate = ProcessIsolate(cast(Any, node), "echo", ProcessArgs())
+        isolate = ProcessIsolate(cast(Any, node), "echo", convert(args, ProcessArgs))
         await isolate.spool()
         return isolate
+
+    async def test_confined(self) -> None:
+        """With limits the worker is behind them, and all goes with the app."""
+        isolate = await self.spooled(
+            '#!/bin/sh\nulimit -n\necho "$TMPDIR" "$1" "$2"\n',
+            rlimits={"nofile": 64},
+            tmpdir="private",
+        )
+        observer = Observer()
+        await isolate.spawn("worker", {"--app": "echo"}, {}, observer)
+        await observer.when_ended()
+
+        limit, directory, *words = observer.data.decode().split()
+        self.assertEqual((limit, words), ("64", ["--app", "echo"]))
+        self.assertIn("/echo/.temporary-", directory)
+        await maybeDeferred(isolate.stop)
+        self.assertFalse(os.path.exists(os.path.dirname(directory)))
+
+    async def test_confined_refused(self) -> None:
+        """A program that cannot be run is told as without limits."""
+        isolate = await self.spooled("", rlimits={"nofile": 64})
+        failed = isolate.spawn("nothing", {}, {}, Observer())
+
+        error = await self.assertFailure(failed, SpawnError)
+
+        self.assertIn("there is no such file", str(error))
+        await maybeDeferred(isolate.stop)
+
+    async def test_cannot_confine(self) -> None:
+        """What the machine cannot do fails the spooling."""
+        failed = self.spooled("", user="no-such-user")
+
+        error = await self.assertFailure(Deferred.fromCoroutine(failed), SpoolError)
+
+        self.assertIn("there is no user 'no-such-user'", str(error))
 
     async def test_worker(self) -> None:
         """Arguments are sorted, the environment is added, the code is around."""

@@ -43,6 +43,7 @@ class MemorySpawn:
     :ivar asked: how often it was asked to end.
     :ivar killed: how often it was killed.
     :ivar cancelled: whether the node gave it up before it was ready.
+    :ivar resources: what :meth:`usage` says while it lives.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class MemorySpawn:
         self.asked = 0
         self.killed = 0
         self.cancelled = False
+        self.resources: Mapping[str, float] | None = None
         self.alive = False
         self.deferred: Deferred[IWorkerHandle] = Deferred(self._cancel)
 
@@ -95,6 +97,9 @@ class MemorySpawn:
         self.asked += 1
         if self._isolate.obedient:
             self._isolate.node.reactor.callLater(0, self.exit, -15)
+
+    def usage(self) -> Mapping[str, float] | None:
+        return self.resources if self.alive else None
 
     def kill(self) -> None:
         self.killed += 1
