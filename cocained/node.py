@@ -25,6 +25,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
+from cocained.bounded import BoundedStorage
 from cocained.config import ComponentConfig, NodeConfig
 from cocained.directory import Directory, Ports
 from cocained.errors import CocainedError, ConfigError
@@ -134,7 +135,11 @@ class Node(Service):
         ]
         self.log = Log(config.logging.severity, self._loggers)
         self._storages: dict[str, IStorage] = {
-            name: self._build("storage", ("storages", name), name, storage)
+            name: BoundedStorage(
+                self._build("storage", ("storages", name), name, storage),
+                reactor,
+                limits.storage,
+            )
             for name, storage in sorted(config.storages.items())
         }
         self._services: dict[str, IRemoteService] = {

@@ -5,6 +5,7 @@ A whole node of components that write down what is done to them.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -19,7 +20,7 @@ from zope.interface.verify import verifyObject
 
 from cocained.component import Component
 from cocained.config import loads
-from cocained.errors import CocainedError, ConfigError, StorageError
+from cocained.errors import CocainedError, ConfigError, StorageError, to_wire
 from cocained.interfaces import ILogger, INode, IRemoteService, IStorage
 from cocained.node import Log, Node
 from cocained.repository import Entry, Repository
@@ -95,7 +96,7 @@ class StepLogger(Recording):
 
 @implementer(IStorage)
 class StepStorage(Recording):
-    """A storage without objects."""
+    """A storage without objects; it never ends a write."""
 
     def read(self, collection: str, key: str) -> Deferred[bytes]:
         raise StorageError(2, "nothing here")
@@ -103,7 +104,7 @@ class StepStorage(Recording):
     def write(
         self, collection: str, key: str, blob: bytes, tags: Iterable[str] = ()
     ) -> Deferred[None]:
-        raise StorageError(2, "nothing here")
+        return Deferred()
 
     def remove(self, collection: str, key: str) -> Deferred[None]:
         raise StorageError(2, "nothing here")
@@ -306,6 +307,18 @@ class BuildTests(_NodeCase):
         self.assertEqual(
             (limits.frame, limits.connections, limits.write_stall), (70000, 7, 5.0)
         )
+
+    def test_storage_limit(self) -> None:
+        """No storage keeps anybody waiting for longer than the limit."""
+        node = self.build(self.text(more="limits: {storage: 5}"))
+
+        answer = node.storage("core").write("c", "k", b"v")
+        self.reactor.advance(4.9)
+        self.assertNoResult(answer)
+        self.reactor.advance(0.1)
+
+        error = self.failureResultOf(answer, StorageError).value
+        self.assertEqual(to_wire(error)[:2], (12, errno.ETIMEDOUT))
 
 
 class StartTests(_NodeCase):

@@ -230,6 +230,17 @@ class LimitsConfig(
             extra={"unit": "seconds"},
         ),
     ] = msgspec.field(default=60.0, name="write-stall")
+    storage: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=_DAY,
+            description="An operation of a storage that takes longer fails with "
+            "``[12, 110]``; whether it took effect is then unknown.",
+            extra={"unit": "seconds"},
+        ),
+        # What may wait to be written, 256 MiB, takes a slow disk half of it.
+    ] = 60.0
 
 
 class ShutdownConfig(
