@@ -113,6 +113,37 @@ LIMITS = (
         "error ``[7, 2]``",
     ),
     Limit(
+        "cocained.rpc.session.EARLY_FLUSH",
+        "bytes",
+        "of output that a connection collects during one turn of the reactor",
+        "it is written at once",
+    ),
+    Limit(
+        "cocained.rpc.wire.WINDOW",
+        "bytes",
+        "given to a transport at once: who takes so many within "
+        "``limits.write-stall`` is slow, who does not has stopped",
+        "the rest waits, and who sent it is held",
+    ),
+    Limit(
+        "cocained.rpc.pressure.ALLOWANCE",
+        "bytes",
+        "that each source may send to a peer that does not read",
+        "the source is held",
+    ),
+    Limit(
+        "cocained.apps.burdens.LOOK",
+        "seconds",
+        "that a worker's connection may be stuck",
+        "it gets no new events as long as there may be another worker",
+    ),
+    Limit(
+        "cocained.apps.burdens.PATIENCE",
+        "seconds",
+        "that a client may take nothing while others wait for the same worker",
+        "error ``[20991, 2]`` on its streams at that worker",
+    ),
+    Limit(
         "cocained.rpc.wire.CLOSE_TIMEOUT",
         "seconds",
         "for a peer to take the last bytes of a connection that we close",

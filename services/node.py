@@ -187,7 +187,13 @@ class NodeService(Component[NodeArgs]):
     def control(
         self, session: Session, channel: int, headers: Headers, name: str
     ) -> Downstream:
-        return population_control(self._running(name), session, channel)
+        app = self._running(name)
+        if app.state is not AppState.RUNNING:
+            # Its number of workers would go nowhere.
+            raise AppNotRunning(
+                f"app '{name}' is {app.state.value}: application is not running"
+            )
+        return population_control(app, session, channel)
 
     @protocol.stream(5, text, blob, dispatch=STREAMING, upstream=STREAMING)
     def enqueue(

@@ -50,6 +50,9 @@ class MemoryLink:
     def close(self) -> None:
         self.closed = True
 
+    def untaken(self) -> int:
+        return 0
+
     @property
     def data(self) -> bytes:
         """All bytes written."""

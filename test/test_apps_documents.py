@@ -261,9 +261,37 @@ class ProfileTests(_Documents):
                 "publish-on": 0,
                 "unpublish-under": 0,
                 "isolate": {"type": "process", "args": {}},
+                "recycle": {"requests": 0, "age": 0.0, "memory": 0, "jitter": 0.1},
             },
         )
         self.assertEqual((profile.name, profile.data), ("default", {}))
+
+    def test_recycle(self) -> None:
+        """When workers are replaced, in a section of its own; ours."""
+        profile = Profile.from_mapping(
+            "x", {"recycle": {"requests": 1000, "age": 3600, "memory": 2**28}}
+        )
+
+        self.assertEqual(profile.recycle.requests, 1000)
+        self.assertEqual(profile.recycle.age, 3600.0)
+        self.assertEqual(profile.recycle.memory, 2**28)
+        self.assertEqual(profile.recycle.jitter, 0.1)
+
+    def test_wrong_recycle(self) -> None:
+        """Each key has its range; one that means nothing is told."""
+        for key, value in (
+            ("requests", -1),
+            ("requests", 1.5),
+            ("age", -1),
+            ("memory", "1G"),
+            ("jitter", 1),
+        ):
+            error = self.assertRaises(
+                DocumentError, Profile.from_mapping, "x", {"recycle": {key: value}}
+            )
+            self.assertIn(f"recycle.{key}: must be", str(error))
+        profile = Profile.from_mapping("x", {"recycle": {"request": 1}})
+        self.assertEqual(profile.unknown, ("recycle.request",))
 
     def test_made_without_a_document(self) -> None:
         """The defaults are in the struct itself."""

@@ -676,6 +676,19 @@ class SlotTests(AppCase):
 
         self.assertEqual(worker.take(), [[2, 1, CLIENT_GONE], [3, 0, [b"other"]]])
 
+    def test_until_the_worker_is_gone(self) -> None:
+        """With the worker goes what it had answered and the client not closed."""
+        client, worker = self.started()
+        worker.close(2)
+        self.assertEqual(client.take(), [[1, CLOSE, []]])
+
+        worker.disconnect()
+
+        self.assertEqual(client.session.channels, {})
+        client.send(1, CLOSE)
+        self.assertEqual(client.take(), [])
+        self.assertEqual(len(self.overseer._deadlines), 0)
+
     def test_until_the_worker_has_closed(self) -> None:
         """The client's close alone frees nothing."""
         client, worker = self.started()
@@ -916,7 +929,7 @@ class PressureTests(AppCase):
         Heartbeats that wait behind a held connection are not missed, and the
         client is given up after write-stall.
         """
-        self.make_overseer(heartbeat_timeout=10)
+        self.make_overseer(heartbeat_timeout=10, pool_limit=1)
         client, worker = self.started()
         client.stop_reading()
         worker.chunk(2, b"x" * 200_000)

@@ -7,6 +7,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.apps.overseer import request_timeout
+from cocained.apps.pool import LEAVERS
 from cocained.errors import InvalidArgument, IsolateError, SpawnError
 from cocained.test.app_case import (
     CLIENT_GONE,
@@ -178,19 +179,33 @@ class BalanceTests(AppCase):
         self.assertEqual(len(second.take()), 3)
 
     def test_replaced(self) -> None:
-        """
-        A dead worker is replaced even if nothing waits; the other workers of the
-        app do not notice.
-        """
+        """A dead worker is replaced even if nothing waits."""
         client, worker = self.started()
         self.finish(client, worker, 1, 2)
         worker.disconnect()
-        self.assertEqual(len(self.isolate.spawns), 1)
 
-        self.clock.pass_time(1)
+        self.clock.pass_time(0)
 
         self.assertEqual(len(self.isolate.spawns), 2)
-        self.assertEqual(self.states(), ["handshaking"])
+        self.assertIn("handshaking", self.states())
+
+    def test_leavers(self) -> None:
+        """While too many have yet to end, no other is spawned."""
+        self.isolate.obedient = False
+        client = self.client()
+        for number in range(40):
+            client.send(number + 1, ENQUEUE, b"event")
+            if len(self.isolate.spawns) == number:
+                break
+            worker = self.worker()
+            self.finish(client, worker, number + 1, 2)
+            worker.disconnect()
+        self.assertEqual(len(self.isolate.spawns), 2 * 3 + LEAVERS)
+
+        self.spawn(0).exit(-9)
+        self.clock.pass_time(0)
+
+        self.assertEqual(len(self.isolate.spawns), 2 * 3 + LEAVERS + 1)
 
     def test_waiting_events_survive_a_worker(self) -> None:
         """Those that wait get the next worker: row 121."""
@@ -222,6 +237,46 @@ class BalanceTests(AppCase):
         self.assertEqual(gaps, [1, 2, 4, 8, 16, 32, 32, 32])
         self.assertEqual(len(self.overseer.backlog), 1)
         self.assertEqual(self.overseer.stats.crashed, 9)
+
+    def test_no_back_off_after_service(self) -> None:
+        """A worker that has served before it failed is replaced at once."""
+        client, worker = self.started()
+        self.finish(client, worker, 1, 2)
+        client.send(2, ENQUEUE, b"second")
+        worker.disconnect()
+        client.send(3, ENQUEUE, b"third")
+
+        self.clock.pass_time(0)
+
+        self.assertEqual(self.worker(1).take(), [[2, 0, [b"third"]]])
+
+    def test_service_ends_the_back_off(self) -> None:
+        """One that has served, and fails, shows that there is no need to wait."""
+        client, worker = self.started()
+        self.finish(client, worker, 1, 2)
+        self.overseer.pool.control(2)
+        self.spawn(1).exit(-9)
+        self.clock.pass_time(0)
+        self.assertEqual(len(self.isolate.spawns), 2)
+
+        worker.disconnect()
+        self.clock.pass_time(0)
+
+        self.assertEqual(len(self.isolate.spawns), 4)
+
+    def test_service_during_the_stop(self) -> None:
+        """Nor does such a one revive what has been stopped."""
+        client, worker = self.started()
+        self.finish(client, worker, 1, 2)
+        self.overseer.pool.control(2)
+        self.spawn(1).exit(-9)
+        stopped = self.overseer.stop()
+
+        worker.disconnect()
+        self.clock.pass_time(60)
+
+        self.successResultOf(stopped)
+        self.assertEqual(len(self.isolate.spawns), 2)
 
     def test_back_off_forgets(self) -> None:
         """A failure long after the last is the first again."""
@@ -769,6 +824,23 @@ class StopTests(AppCase):
         self.clock.pass_time(2)
         self.successResultOf(stopped)
         self.assertEqual(self.overseer.stats.crashed, 0)
+        self.assert_ended()
+
+    def test_deadline_meanwhile(self) -> None:
+        """Those at work are late at their deadline, not at the worker's end."""
+        client = self.client()
+        client.send(1, ENQUEUE, b"event", headers=milliseconds(2000))
+        worker = self.worker()
+        stopped = self.overseer.stop()
+        self.clock.pass_time(1.9)
+        self.assertEqual(client.take(), [])
+
+        self.clock.pass_time(0.2)
+
+        self.assertEqual(client.take(), [[1, 1, [[20991, 3], DISCARDED]]])
+        worker.terminate(11)
+        self.clock.pass_time(2)
+        self.successResultOf(stopped)
         self.assert_ended()
 
     def test_no_answer(self) -> None:

@@ -95,6 +95,16 @@ class ReportTests(AppCase):
         self.assertGreater(found["rate"][0], found["rate"][2])
         self.assertGreater(found["rate_mean"], 0.0)
 
+    def test_usage(self) -> None:
+        """What a worker takes is told where its isolate knows; ours."""
+        _, worker = self.started()
+        usage = {"memory": 4096, "cpu": 1.5, "processes": 2}
+        self.spawn().resources = usage
+
+        found = self.report()
+
+        self.assertEqual(found["pool"]["slaves"][worker.uuid]["usage"], usage)
+
     def test_busy_worker(self) -> None:
         """Open halves are counted each for itself, and the oldest event's age."""
         client, worker = self.started()

@@ -215,16 +215,6 @@ class SpeechZeroTests(SpeechCase):
 
         self.assertEqual(self.peer.take_whole(), [[1, 2, [13, b"slave is idle"]]])
 
-    def test_body(self) -> None:
-        """Stream messages get the numbers of protocol 0."""
-        body = self.worker.speech.body
-
-        self.assertEqual(body(b"\x00\x91\xa1x"), b"\x04\x91\xa1x")
-        self.assertEqual(body(b"\x02\x90"), b"\x06\x90")
-        self.assertEqual(
-            body(b"\x01" + pack([[5, 2], "gone"])), b"\x05" + pack([2, "gone"])
-        )
-
 
 class FixtureTests(SpeechCase):
     """The doubles of these tests."""

@@ -25,6 +25,7 @@ from cocained.errors import (
 )
 from cocained.interfaces import IWorkerHandle, IWorkerObserver
 from cocained.rpc.headers import NO_TRACE
+from cocained.rpc.session import Session
 from cocained.rpc.wire import SessionProtocol
 from cocained.test.app_case import ENQUEUE, Launch
 from cocained.testing import FakeNode, MemoryIsolate, MemorySpawn, Peer, ScriptedWorker
@@ -60,6 +61,9 @@ class Owner:
     def worker_freed(self, worker: Worker, invocation: Invocation) -> None:
         self.heard.append("freed")
         worker.load -= 1
+
+    def worker_burdened(self, worker: Worker, client: Session | None) -> None:
+        self.heard.append("burdened")
 
     def worker_gone(self, worker: Worker, error: CocainedError | None) -> None:
         self.heard.append("gone")

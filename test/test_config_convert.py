@@ -5,6 +5,7 @@ Structs from trees, and the words of their errors.
 
 from __future__ import annotations
 
+from operator import delitem
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from msgspec import Meta
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.config.convert import Invalid, convert, examine
+from cocained.config.convert import Invalid, convert, declared, examine
 from cocained.config.problems import (
     MAX_PROBLEMS,
     MAX_SHOWN,
@@ -96,6 +97,28 @@ class WithRow(msgspec.Struct, frozen=True):
     """A section that contains such a list."""
 
     row: Row
+
+
+class DeclaredTests(SynchronousTestCase):
+    """What a struct declares."""
+
+    def test_names(self) -> None:
+        """Keys are those of the files, in the order of the struct."""
+        self.assertEqual(
+            list(declared(Outer)),
+            "inner by-name rows pair many ratio level free word either limited".split(),
+        )
+        self.assertEqual(declared(Outer)["by-name"].name, "by_name")
+
+    def test_once(self) -> None:
+        """A struct is read once, for reading it takes long."""
+        self.assertIs(declared(Outer), declared(Outer))
+
+    def test_constant(self) -> None:
+        """Nobody can change what the next one is told."""
+        keys: Any = declared(Inner)
+        self.assertRaises(TypeError, delitem, keys, "size")
+        self.assertEqual(set(declared(Inner)), {"size", "loud"})
 
 
 class ConvertTests(SynchronousTestCase):

@@ -198,6 +198,17 @@ class FaultTests(SessionCase):
             self.assertEqual((link.closed, link.writes, root.opened), (True, [], []))
             self.assertFalse(session.connected)
 
+    def test_on_an_open_channel(self) -> None:
+        """Nor does an open channel hear of a message whose kind is no number."""
+        kinds: tuple[Any, ...] = ([], {}, None, b"0", 0.0, False)
+        for kind in kinds:
+            link, root = MemoryLink(), MemoryRoot()
+            session = Session(self.turn, link, root)
+            self.receive(frame(1, 1), frame(1, kind), session=session)
+            assert session.fault is not None, kind
+            self.assertEqual(session.fault.code, TransportCode.FRAME_FORMAT, kind)
+            self.assertEqual((root.listeners[1].messages, link.closed), ([], True))
+
     def test_earlier_answers(self) -> None:
         """Answers to earlier frames of the packet are sent before the end."""
         self.root.on_open = echo

@@ -592,6 +592,21 @@ class ControlTests(_NodeCase):
         self.assertEqual(self.wanted(), 0)
         self.assertEqual(self.list(), ["echo3"])
 
+    def test_control_of_a_broken_app(self) -> None:
+        """Control of an app that spools or is broken is an error, with why."""
+        self.node.spooling = Deferred()
+        self.open(0, "echo", "default")
+        self.assertEqual(
+            self.ask(4, "echo"),
+            [1, [[20991, 6], "app 'echo' is spooling: application is not running"]],
+        )
+        self.node.spooling = SpoolError("no archive")
+        self.start("echo2")
+        self.assertEqual(
+            self.ask(4, "echo2"),
+            [1, [[20991, 6], "app 'echo2' is broken: application is not running"]],
+        )
+
     def test_control_outlives_app(self) -> None:
         """Control of an app that was paused meanwhile does no harm."""
         channel = self.open(4, "echo3")

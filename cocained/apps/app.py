@@ -23,6 +23,7 @@ from cocained.apps.engine import Engine, check_path, free_path
 from cocained.apps.invocation import Invocation
 from cocained.apps.library import Library
 from cocained.apps.overseer import Overseer
+from cocained.apps.pool import LEAVERS
 from cocained.apps.report import Flags, overseer_report
 from cocained.apps.service import AppService
 from cocained.apps.speech import Handshake
@@ -187,7 +188,7 @@ class App:
             self.endpoint,
             Handshake(self._overseer.pool.workers.get, self.manifest.protocol),
             # Twice the pool: those that come while their forerunners leave.
-            limit=2 * self._profile.pool_limit + 8,
+            limit=2 * self._profile.pool_limit + LEAVERS,
         )
 
     async def _give_up(self, error: CocainedError) -> None:

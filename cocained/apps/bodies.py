@@ -9,10 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from cocained.errors import Category, CocainedError, InvalidArgument, to_wire
-from cocained.rpc.codec import pack
+from cocained.rpc.codec import RAW_HEADS, pack
 
 #: In front of a chunk: its kind, and the head of a list of one.
 WRITE_HEAD = b"\x00\x91"
+
+#: What stands in front of chunks of fewer than :data:`LARGE` bytes.
+CHUNK_HEADS = tuple(WRITE_HEAD + head for head in RAW_HEADS)
 
 #: All of a ``close``.
 CLOSE_BODY = b"\x02\x90"

@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 
 from cocained.apps.blobs import check_text, textual, unpack
-from cocained.apps.keys import IsolateKeys, ManifestKeys, ProfileKeys
+from cocained.apps.keys import IsolateKeys, ManifestKeys, ProfileKeys, RecycleKeys
 from cocained.config import Invalid, examine
+from cocained.config.convert import declared
 from cocained.config.problems import MAX_PROBLEMS, dotted, shorten
 from cocained.errors import ConfigError, DocumentError
 
@@ -27,6 +28,12 @@ MAX_RUNLIST = 10_000
 ALIASES = {
     "startup-timeout": "handshake-timeout",
     "termination-timeout": "terminate-timeout",
+}
+
+#: Keys of a profile that have keys of their own.
+SECTIONS: Mapping[str, type[msgspec.Struct]] = {
+    "isolate": IsolateKeys,
+    "recycle": RecycleKeys,
 }
 
 
@@ -112,9 +119,10 @@ class Profile(ProfileKeys, frozen=True, kw_only=True):
 
         Reading it back gives a profile of the same values.
         """
-        fields = msgspec.structs.fields(ProfileKeys)
-        whole = {info.encode_name: getattr(self, info.name) for info in fields}
-        whole["isolate"] = msgspec.structs.asdict(self.isolate)
+        fields = declared(ProfileKeys)
+        whole = {key: getattr(self, info.name) for key, info in fields.items()}
+        for key in SECTIONS:
+            whole[key] = msgspec.structs.asdict(whole[key])
         return whole
 
 
@@ -185,12 +193,13 @@ def _thresholds(values: Mapping[str, Any], problems: list[ConfigError]) -> list[
 
 def _unknown(known: Mapping[Any, Any]) -> tuple[str, ...]:
     """List the keys that no field reads; *known* has today's names."""
-    names = {info.encode_name for info in msgspec.structs.fields(ProfileKeys)}
+    names = declared(ProfileKeys)
     found = [dotted((str(key),)) for key in known if key not in names]
-    inside = {info.encode_name for info in msgspec.structs.fields(IsolateKeys)}
-    for key in known.get("isolate") or ():
-        if key not in inside:
-            found.append(dotted(("isolate", str(key))))
+    for section, struct in SECTIONS.items():
+        inside = declared(struct)
+        for key in known.get(section) or ():
+            if key not in inside:
+                found.append(dotted((section, str(key))))
     return tuple(sorted(found))
 
 

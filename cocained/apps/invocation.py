@@ -19,8 +19,9 @@ import random
 from typing import Any
 
 from cocained.apps.bodies import CLOSE_BODY, WRITE_HEAD, encode_error, error_body
+from cocained.apps.dialect import Dialect
 from cocained.apps.reply import Reply
-from cocained.apps.roles import Dialect, Origin, WorkerLink
+from cocained.apps.roles import Origin, WorkerLink
 from cocained.errors import (
     Category,
     CocainedError,
@@ -30,11 +31,11 @@ from cocained.errors import (
     RequestTimeout,
     SlotNotFound,
 )
-from cocained.rpc.codec import LARGE, RAW_HEADS, raw_head, uint
+from cocained.rpc.codec import LARGE, raw_head
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import NO_TRACE, UNTRACED, Header, Trace, encode_trace
 from cocained.rpc.roles import Receiver
-from cocained.rpc.session import Session
+from cocained.rpc.session import EARLY_FLUSH, Session
 
 #: Bytes of chunks that one event may collect while it waits for a worker.
 BUFFER_LIMIT = 64 * 1024 * 1024
@@ -79,7 +80,6 @@ class Invocation:
         "_sink_channel",
         "_sink_head",
         "_sink_headers",
-        "_sink_write",
         "_trace",
         "assigned",
         "deadline",
@@ -91,7 +91,6 @@ class Invocation:
     _dialect: Dialect
     _sink_channel: int
     _sink_head: bytes
-    _sink_write: bytes
 
     def __init__(
         self,
@@ -130,6 +129,11 @@ class Invocation:
         session.owed += 1
 
     @property
+    def client(self) -> Session:
+        """The client's connection."""
+        return self._session
+
+    @property
     def load_tx(self) -> bool:
         """Whether the client's half is still open."""
         return self._client_open
@@ -143,25 +147,31 @@ class Invocation:
 
     def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
         if kind == WRITE:
-            if not args or type(args[0]) is not bytes:
+            payload = args[0] if args else None
+            if type(payload) is not bytes:
                 self._refuse(InvalidArgument("a chunk is one string"))
                 return
-            payload = args[0]
             sink = self._sink
             if sink is None:
                 self._collect(payload)
                 return
             size = len(payload)
             if size < LARGE:
-                sink.send(
-                    self._sink_write + RAW_HEADS[size] + payload + self._sink_headers
+                out = sink.out or sink.speak()
+                out += (
+                    self._sink_head,
+                    self._dialect.chunk_heads[size],
+                    payload,
+                    self._sink_headers,
                 )
             else:
-                sink.send(self._sink_write + raw_head(size))
+                sink.send(self._sink_head + self._dialect.write + raw_head(size))
                 sink.send(payload)
                 sink.send(self._sink_headers)
             if sink.congested:
-                sink.hold(self._session)
+                sink.press(self._session, size)
+                if self.worker is not None:
+                    self.worker.burdened()
         elif kind == CLOSE:
             self._end_input(CLOSE_BODY)
         elif kind == ERROR:
@@ -204,10 +214,12 @@ class Invocation:
             self.finish()
 
     def _pass_on(self, body: bytes) -> None:
-        assert self._sink is not None
+        sink = self._sink
+        assert sink is not None
         if not self._dialect.is_plain:
             body = self._dialect.body(body)
-        self._sink.send(self._sink_head + body + self._sink_headers)
+        out = sink.out or sink.speak()
+        out += (self._sink_head, body, self._sink_headers)
 
     # While no worker has it
 
@@ -262,8 +274,7 @@ class Invocation:
             reply = dialect.receiver(reply)
             self._sink_headers = headers = b""
         channel = self._sink_channel = sink.fork(reply)
-        head = self._sink_head = dialect.start + uint(channel)
-        self._sink_write = head + dialect.write
+        head = self._sink_head = dialect.head(channel)
         if self._headers and dialect.is_plain:
             trace = self._trace
             if trace is not NO_TRACE:
@@ -271,17 +282,21 @@ class Invocation:
                 self._sink_headers = encode_trace(trace)
             headers = encode_trace(trace, self._headers)
         event = self._event
-        sink.send(head + dialect.invoke + raw_head(len(event)) + event + headers)
+        out = sink.out or sink.speak()
+        out += (head, dialect.invoke, raw_head(len(event)), event, headers)
         if self._buffer is not None:
             for body in self._buffer:
                 self._pass_on(body)
             self._buffer = None
+            if self._buffered > EARLY_FLUSH:
+                sink.flush()
             if sink.congested and self._client_open:
-                sink.hold(self._session)
-        if self._holding:
-            self._unhold()
-        if self._gone:
-            self.finish()
+                sink.press(self._session, self._buffered)
+                worker.burdened()
+            if self._holding:
+                self._unhold()
+            if self._gone:
+                self.finish()
 
     def expire(self) -> None:
         """The event has not been finished in time: tell both sides."""
@@ -293,8 +308,8 @@ class Invocation:
         if self._client_open and self._sink is not None:
             self._pass_on(encode_error(error))
 
-    def refuse_reply(self, error: CocainedError) -> None:
-        """The worker broke the rules of the stream: tell both sides."""
+    def abandon(self, error: CocainedError) -> None:
+        """Something is wrong with the event: tell both sides."""
         self._tell_worker(error)
         self.fail(error)
 
@@ -306,8 +321,9 @@ class Invocation:
 
     def reply_ended(self) -> None:
         """The worker's half has ended, and the client has been told."""
-        self._owe_nothing()
         if self._client_open:
+            self._reply.open = False
+            self._session.paid()
             # The slot stays taken until the client closes, too (probe Q0).
             if self._sink is not None:
                 self._sink.channels.pop(self._sink_channel, None)
@@ -324,13 +340,14 @@ class Invocation:
             self._session.channels.pop(self._channel, None)
         reply = self._reply
         if reply.open:
-            self._owe_nothing()
+            reply.open = False
+            self._session.paid()
         # The two halves know each other; garbage collection is dear.
         del reply.invocation
         if self._buffer is not None:
             self._buffer = None
-        if self._holding:
-            self._unhold()
+            if self._holding:
+                self._unhold()
         worker = self.worker
         if worker is None:
             self._origin.withdrawn(self)
@@ -338,13 +355,6 @@ class Invocation:
             if self._sink is not None:
                 self._sink.channels.pop(self._sink_channel, None)
             worker.finished(self)
-
-    def _owe_nothing(self) -> None:
-        self._reply.open = False
-        session = self._session
-        session.owed -= 1
-        if session.ending:
-            session.settle()
 
     def _unhold(self) -> None:
         self._holding = False

@@ -31,6 +31,10 @@ MAX_QUEUE = 1_000_000
 #: Lines kept of one worker's output: they are held in memory for each worker.
 MAX_CRASHLOG = 100_000
 
+#: Requests and bytes after which a worker is replaced: more than any reaches.
+MAX_SERVED = 10**12
+MAX_MEMORY = 2**50
+
 #: Seconds.  Ten years are a way to say "never"; more is a slip of units.
 MAX_SECONDS = 10 * 365 * 86400
 
@@ -95,6 +99,49 @@ class IsolateKeys(msgspec.Struct, frozen=True, kw_only=True):
     args: Annotated[
         dict[str, Any], Meta(description="Arguments; each type has its own.")
     ] = {}
+
+
+class RecycleKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """When a worker is replaced by a fresh one (ours); 0 is never."""
+
+    requests: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_SERVED,
+            description="Requests that a worker serves; 0 = any number.",
+            extra={"unit": "requests"},
+        ),
+    ] = 0
+    age: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=MAX_SECONDS,
+            description="Age that it reaches, looked at every 5 seconds; 0 = any.",
+            extra={"unit": "seconds"},
+        ),
+    ] = 0.0
+    memory: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=MAX_MEMORY,
+            description="Memory that it takes, likewise, where the isolate knows; "
+            "0 = any.",
+            extra={"unit": "bytes"},
+        ),
+    ] = 0
+    jitter: Annotated[
+        float,
+        Meta(
+            ge=0,
+            lt=1,
+            description="Share by which each worker's own limits may be lower, drawn "
+            "by lot, so that workers do not leave together.",
+            extra={"unit": "share"},
+        ),
+    ] = 0.1
 
 
 class ProfileKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -219,6 +266,10 @@ class ProfileKeys(msgspec.Struct, frozen=True, kw_only=True):
     isolate: Annotated[IsolateKeys, Meta(description="How workers are run.")] = (
         IsolateKeys()
     )
+
+    recycle: Annotated[
+        RecycleKeys, Meta(description="When workers are replaced by fresh ones; ours.")
+    ] = RecycleKeys()
 
     def __post_init__(self) -> None:
         if not self.grow_threshold:

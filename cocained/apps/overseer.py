@@ -107,7 +107,8 @@ class Overseer:
         self.pool.last_work = now
         if timeout <= HORIZON:
             self._deadlines.file(invocation, now)
-        if self._deadline_call is None or timeout <= HORIZON:
+            self._watch_deadlines(now)
+        elif self._deadline_call is None:
             self._watch_deadlines(now)
         if worker is not None:
             worker.inject(invocation, now)
@@ -227,11 +228,14 @@ class Overseer:
         :returns: fires when no worker is left.
         """
         self._closed = True
-        if self._deadline_call is not None and self._deadline_call.active():
-            self._deadline_call.cancel()
         for invocation in self.backlog.clear():
             invocation.fail(AppStopped())
-        return self.pool.stop(patience)
+        return self.pool.stop(patience).addCallback(self._stop_watching)
+
+    def _stop_watching(self, result: None) -> None:
+        """No event is left that could be late."""
+        if self._deadline_call is not None and self._deadline_call.active():
+            self._deadline_call.cancel()
 
 
 def request_timeout(headers: list[Header], default: float) -> float:

@@ -8,6 +8,7 @@ them, and for what, is the business of :mod:`~cocained.apps.overseer`.
 
 from __future__ import annotations
 
+from random import random
 from typing import Protocol
 from uuid import uuid4
 
@@ -15,18 +16,25 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from cocained.apps import policy
+from cocained.apps import policy, recycling
+from cocained.apps.burdens import Burdens
 from cocained.apps.documents import Profile
 from cocained.apps.invocation import Invocation
+from cocained.apps.recycler import Recycler
 from cocained.apps.roles import Launch
 from cocained.apps.roster import Roster
 from cocained.apps.stats import Stats
 from cocained.apps.worker import Worker
 from cocained.errors import CocainedError, WorkerCode
 from cocained.interfaces import IIsolate
+from cocained.rpc.session import Session
 from cocained.rpc.turn import Turn
 
 log = Logger()
+
+#: Workers beyond twice the pool's limit that may exist at one time, with those
+#: that work no more and have yet to end: no crash may fill the machine.
+LEAVERS = 8
 
 
 class Watcher(Protocol):
@@ -87,6 +95,8 @@ class Pool:
         self.workers: dict[str, Worker] = {}
         #: those that take events
         self.roster: Roster[Worker] = Roster(profile.concurrency)
+        #: those that would, if their connections were not stuck
+        self.shunned: dict[Worker, None] = {}
         #: number of workers asked for by ``control``; 0 is automatic
         self.wanted = 0
         #: workers that take events
@@ -110,17 +120,35 @@ class Pool:
         self._watcher = watcher
         # Those that work or will; counted for every event that has to wait.
         self._able: dict[Worker, None] = {}
+        self._burdens = Burdens(app, self, clock, turn)
+        self._recycler: Recycler | None = None
+        if recycling.is_on(profile.recycle):
+            self._recycler = Recycler(app, profile.recycle, self, clock, random)
         self._backoff = policy.Backoff()
+        self._most = 2 * profile.pool_limit + LEAVERS
         self._stopping = False
         self._backoff_call: IDelayedCall | None = None
         self._idle_call: IDelayedCall | None = None
         self._empty: list[Deferred[None]] = []
+
+    @property
+    def load(self) -> int:
+        """Events at the workers that take events, stuck ones included."""
+        return self.roster.load + sum(worker.load for worker in self.shunned)
+
+    @property
+    def busy(self) -> int:
+        """How many of these workers have events."""
+        workers = [*self.roster.by_load(), *self.shunned]
+        return sum(1 for worker in workers if worker.load)
 
     # Owner, for the workers
 
     def worker_active(self, worker: Worker) -> None:
         self.roster.add(worker)
         self.active += 1
+        if self._recycler is not None:
+            self._recycler.active(worker)
         self._employer.worker_ready()
         self._watch_idleness()
         self._watcher.population_changed(self.active)
@@ -130,19 +158,31 @@ class Pool:
         self.roster.freed(worker)
         if not worker.load:
             worker.idle_since = now
+        if self._recycler is not None:
+            self._recycler.freed(worker)
         self._employer.event_ended(invocation, now)
+
+    def worker_burdened(self, worker: Worker, client: Session | None) -> None:
+        self._burdens.watch(worker, client)
 
     def worker_gone(self, worker: Worker, error: CocainedError | None) -> None:
         # Its events end next, and timers do not begin a turn.
         self._turn.now = self._clock.seconds()
         self._retire(worker)
+        if self._recycler is not None:
+            self._recycler.gone(worker)
         if error is not None:
             self._stats.crashed += 1
-            self._back_off(error)
+            if worker.has_served:
+                self._go_on()
+            else:
+                self._back_off(error)
         # Not from within the worker's own last breath.
         self._clock.callLater(0, self.rebalance)
 
     def worker_buried(self, worker: Worker) -> None:
+        if len(self.workers) == self._most:
+            self._clock.callLater(0, self.rebalance)
         self.workers.pop(worker.uuid, None)
         if worker.error is not None:
             self._watcher.worker_crashed(worker)
@@ -157,10 +197,15 @@ class Pool:
     def _retire(self, worker: Worker) -> None:
         """Give *worker* no more events; once is enough."""
         self._able.pop(worker, None)
-        if worker in self.roster:
+        self._burdens.forget(worker)
+        if worker in self.shunned:
+            self._unshun(worker)
+        elif worker in self.roster:
             self.roster.remove(worker)
-            self.active -= 1
-            self._watcher.population_changed(self.active)
+        else:
+            return
+        self.active -= 1
+        self._watcher.population_changed(self.active)
 
     def _back_off(self, error: CocainedError) -> None:
         if self._backoff_call is not None or self._stopping:
@@ -174,9 +219,41 @@ class Pool:
         )
         self._backoff_call = self._clock.callLater(delay, self._retry)
 
+    def _go_on(self) -> None:
+        """
+        Wait for nothing: one that has served before it failed shows that the
+        code works, and killed workers must not keep the app from serving.
+        """
+        self._backoff.reset()
+        call, self._backoff_call = self._backoff_call, None
+        if call is not None and call.active():
+            call.cancel()
+
     def _retry(self) -> None:
         self._backoff_call = None
         self.rebalance()
+
+    # Shunner, for the burdens: who is shunned is as good as not there
+
+    def shun(self, worker: Worker) -> None:
+        if worker in self.roster and self.limits.pool > 1:
+            self.roster.remove(worker)
+            del self._able[worker]
+            self.shunned[worker] = None
+            self.limits = self.limits._replace(pool=self.limits.pool - 1)
+            self.rebalance()
+
+    def welcome(self, worker: Worker) -> None:
+        if worker in self.shunned:
+            self._unshun(worker)
+            self._able[worker] = None
+            self.roster.add(worker)
+            self._employer.worker_ready()
+            self.rebalance()
+
+    def _unshun(self, worker: Worker) -> None:
+        del self.shunned[worker]
+        self.limits = self.limits._replace(pool=self.limits.pool + 1)
 
     # Population
 
@@ -196,12 +273,23 @@ class Pool:
         decision = policy.decide(self._population(), self.limits)
         if decision.seal:
             for worker in self.roster.by_load()[: decision.seal]:
-                self._retire(worker)
-                worker.seal()
+                self.dismiss(worker)
         for _ in range(decision.spawn):
-            if self._backoff_call is not None:
+            if self._backoff_call is not None or len(self.workers) >= self._most:
                 break
             self._spawn()
+
+    # Fleet, for the recycler
+
+    def recruit(self) -> Worker | None:
+        full = len(self.workers) >= self._most
+        if self._stopping or full or self._backoff_call is not None:
+            return None
+        return self._spawn()
+
+    def dismiss(self, worker: Worker) -> None:
+        self._retire(worker)
+        worker.seal()
 
     def has_room(self) -> bool:
         """Say whether one more event may wait for these workers."""
@@ -214,14 +302,14 @@ class Pool:
         )
         return policy.Population(
             len(self._able),
-            self.active,
+            self.active - len(self.shunned),
             self.roster.load,
             self._employer.waiting,
             self.wanted,
             awake,
         )
 
-    def _spawn(self) -> None:
+    def _spawn(self) -> Worker:
         worker = Worker(
             str(uuid4()), self, self._launch, self._isolate, self._profile, self._clock
         )
@@ -229,6 +317,7 @@ class Pool:
         self._able[worker] = None
         self._stats.spawned += 1
         worker.start()
+        return worker
 
     # Idleness
 
@@ -265,6 +354,8 @@ class Pool:
         :returns: fires when no worker is left.
         """
         self._stopping = True
+        if self._recycler is not None:
+            self._recycler.stop()
         for call in (self._backoff_call, self._idle_call):
             if call is not None and call.active():
                 call.cancel()

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cocained.apps.bodies import CLOSE_BODY, WRITE_HEAD, error_body
+from cocained.apps.bodies import CHUNK_HEADS, CLOSE_BODY, WRITE_HEAD, error_body
 from cocained.errors import CocainedError, InvalidArgument, SlotNotFound, WorkerLost
-from cocained.rpc.codec import LARGE, RAW_HEADS, frame_head, raw_head
+from cocained.rpc.codec import LARGE, frame_head, raw_head
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import Header
 from cocained.rpc.session import Session
@@ -28,7 +28,7 @@ class Reply:
     :param headers: packed, for every frame to the client.
     """
 
-    __slots__ = ("_head", "_session", "_write", "headers", "invocation", "open")
+    __slots__ = ("_head", "_session", "headers", "invocation", "open")
 
     def __init__(
         self, invocation: Invocation, session: Session, channel: int, headers: bytes
@@ -36,32 +36,35 @@ class Reply:
         self.invocation = invocation
         self._session = session
         self._head = frame_head(channel)
-        self._write = self._head + WRITE_HEAD
         self.headers = headers
         self.open = True
 
     def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
         if kind == WRITE:
-            if not args or type(args[0]) is not bytes:
+            payload = args[0] if args else None
+            if type(payload) is not bytes:
                 self._refuse(
                     InvalidArgument("the worker sent a chunk that is no string")
                 )
                 return
-            payload = args[0]
             session = self._session
             size = len(payload)
             if size < LARGE:
-                session.send(self._write + RAW_HEADS[size] + payload + self.headers)
+                out = session.out or session.speak()
+                out += (self._head, CHUNK_HEADS[size], payload, self.headers)
             else:
-                session.send(self._write + raw_head(size))
+                session.send(self._head + WRITE_HEAD + raw_head(size))
                 session.send(payload)
                 session.send(self.headers)
             if session.congested:
                 worker = self.invocation.worker
                 if worker is not None:
-                    session.hold(worker.session)
+                    session.press(worker.session, size)
+                    worker.burdened(session)
         elif kind == CLOSE:
-            self._session.send(self._head + CLOSE_BODY + self.headers)
+            session = self._session
+            out = session.out or session.speak()
+            out += (self._head, CLOSE_BODY, self.headers)
             self.invocation.reply_ended()
         elif kind == ERROR:
             try:
@@ -82,4 +85,4 @@ class Reply:
 
     def _refuse(self, error: CocainedError) -> None:
         """The worker broke the rules of the stream; it is told, and lives on."""
-        self.invocation.refuse_reply(error)
+        self.invocation.abandon(error)

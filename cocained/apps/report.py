@@ -58,7 +58,7 @@ def overseer_report(
             "rate_mean": round(stats.meter.mean(now), 3),
             "timings": stats.timings.percentiles(),
             "timings_reversed": stats.timings.shares(),
-            "load": overseer.pool.roster.load,
+            "load": overseer.pool.load,
             "pool": _pool(overseer, profile, now),
         }
     )
@@ -67,7 +67,7 @@ def overseer_report(
 
 def _pool(overseer: Overseer, profile: dict[str, Any], now: float) -> dict[str, Any]:
     workers = overseer.pool.workers
-    busy = sum(1 for worker in overseer.pool.roster.by_load() if worker.load)
+    busy = overseer.pool.busy
     return {
         "active": busy,
         "idle": len(workers) - busy,
@@ -83,7 +83,8 @@ def _pool(overseer: Overseer, profile: dict[str, Any], now: float) -> dict[str, 
 def _worker(worker: Worker, profile: dict[str, Any], now: float) -> dict[str, Any]:
     invocations = worker.invocations
     oldest = min((i.assigned for i in invocations), default=now)
-    return {
+    usage = worker.usage()
+    report = {
         "accepted": worker.accepted,
         "load:tx": sum(i.load_tx for i in invocations),
         "load:rx": sum(i.load_rx for i in invocations),
@@ -93,6 +94,9 @@ def _worker(worker: Worker, profile: dict[str, Any], now: float) -> dict[str, An
         "profile": profile,
         "oldest_channel_age": _milliseconds(now - oldest),
     }
+    if usage is not None:
+        report["usage"] = dict(usage)
+    return report
 
 
 def _milliseconds(seconds: float) -> int:

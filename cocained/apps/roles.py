@@ -8,35 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Protocol
 
+from cocained.apps.dialect import Dialect
 from cocained.errors import CocainedError
-from cocained.rpc.roles import Receiver
 from cocained.rpc.session import Session
 
 if TYPE_CHECKING:
     from cocained.apps.invocation import Invocation
     from cocained.apps.worker import Worker
-
-
-class Dialect(Protocol):
-    """
-    How streams are spoken with one worker: worker protocol 0 or 1.
-
-    :ivar start: the first byte of each frame.
-    :ivar invoke: kind and head of the arguments of ``invoke``.
-    :ivar write: likewise of a chunk.
-    :ivar is_plain: whether all else is as clients have it, too.
-    """
-
-    start: bytes
-    invoke: bytes
-    write: bytes
-    is_plain: bool
-
-    def body(self, body: bytes) -> bytes:
-        """Translate kind and arguments from those that clients use."""
-
-    def receiver(self, reply: Receiver) -> Receiver:
-        """Translate what the worker sends for *reply*."""
 
 
 class WorkerLink(Protocol):
@@ -52,6 +30,9 @@ class WorkerLink(Protocol):
 
     def finished(self, invocation: Invocation) -> None:
         """The event needs the worker no more."""
+
+    def burdened(self, client: Session | None = None) -> None:
+        """Its connection is stuck: by *client*, or because it does not read."""
 
 
 class Origin(Protocol):
@@ -92,6 +73,9 @@ class Owner(Protocol):
     def worker_freed(self, worker: Worker, invocation: Invocation) -> None:
         """The worker has one event less."""
 
+    def worker_burdened(self, worker: Worker, client: Session | None) -> None:
+        """The worker's connection is stuck; *client* does not read, if given."""
+
     def worker_gone(self, worker: Worker, error: CocainedError | None) -> None:
         """The worker works no more; *error* is why, if that was abnormal."""
 
@@ -115,10 +99,11 @@ class Launch(Protocol):
         """The command line, as pairs; raises :class:`IsolateError`."""
 
 
-class Speech(Dialect, Protocol):
+class Speech(Protocol):
     """How one worker is spoken to: worker protocol 0 or 1."""
 
     ready: bool
+    dialect: Dialect
 
     def terminate(self, code: int, reason: str) -> None:
         """Ask the worker to end."""

@@ -57,7 +57,7 @@ class Roster(Generic[W]):
 
     def add(self, worker: W) -> None:
         """A worker takes events from now on."""
-        self._enter(worker)
+        self._enter(worker, worker.load)
         self.load += worker.load
 
     def remove(self, worker: W) -> None:
@@ -78,8 +78,8 @@ class Roster(Generic[W]):
             bucket = buckets.get(load)
             if bucket:
                 worker, _ = bucket.popitem()
-                self._lowest = load
                 load += 1
+                self._lowest = load - 1 if bucket else load
                 self.load += 1
                 worker.load = load
                 bucket = buckets.get(load)
@@ -93,18 +93,18 @@ class Roster(Generic[W]):
 
     def freed(self, worker: W) -> None:
         """*worker* has one channel less; it need not be here any more."""
+        buckets = self._buckets
         load = worker.load
+        bucket = buckets.get(load)
         worker.load = load - 1
-        bucket = self._buckets.get(load)
-        if bucket is not None and worker in bucket:
-            del bucket[worker]
-            if not bucket and load > _KEPT:
-                del self._buckets[load]
-            self.load -= 1
-            self._enter(worker)
+        if bucket is None or bucket.pop(worker, self) is not None:
+            return
+        if not bucket and load > _KEPT:
+            del buckets[load]
+        self.load -= 1
+        self._enter(worker, load - 1)
 
-    def _enter(self, worker: W) -> None:
-        load = worker.load
+    def _enter(self, worker: W, load: int) -> None:
         bucket = self._buckets.get(load)
         if bucket is None:
             bucket = self._buckets[load] = {}

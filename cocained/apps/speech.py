@@ -1,6 +1,6 @@
 # -*- test-case-name: cocained.test.test_apps_speech -*-
 """
-The worker's side of the engine's socket: handshake, control, dialects.
+The worker's side of the engine's socket: handshake and control.
 
 Protocol 1 (protocol.md §8.4) has control on channel 1 and streams as clients
 have them; protocol 0 (§8.3) numbers all its messages in one row.  Which one a
@@ -14,18 +14,16 @@ from typing import Any
 
 from twisted.logger import Logger
 
+from cocained.apps.dialect import NUMBERED, PLAIN
 from cocained.apps.worker import Worker
 from cocained.errors import (
-    Category,
     CocainedError,
     InvalidArgument,
     RemoteProtocolError,
 )
-from cocained.rpc.arguments import Signature, blob, integer, text
-from cocained.rpc.codec import encode, pack, uint, unpack
-from cocained.rpc.graph import CLOSE, ERROR, WRITE
+from cocained.rpc.arguments import Signature, integer, text
+from cocained.rpc.codec import encode, pack, short_head
 from cocained.rpc.headers import UNTRACED, Header
-from cocained.rpc.roles import Receiver
 from cocained.rpc.session import Session
 from cocained.rpc.wire import cancelled
 
@@ -106,10 +104,7 @@ class Speech1:
     """
 
     ready = True
-    start = b"\x94"
-    invoke = b"\x00\x91"
-    write = b"\x00\x91"
-    is_plain = True
+    dialect = PLAIN
 
     def __init__(self, worker: Worker, session: Session, channel: int) -> None:
         self._worker = worker
@@ -130,12 +125,6 @@ class Speech1:
 
     def terminate(self, code: int, reason: str) -> None:
         self._session.send(encode(self._channel, 1, [code, reason], UNTRACED))
-
-    def body(self, body: bytes) -> bytes:
-        return body
-
-    def receiver(self, reply: Receiver) -> Receiver:
-        return reply
 
     def _farewell(self, args: list[Any]) -> None:
         try:
@@ -164,15 +153,12 @@ class Speech0(Speech1):
     """Worker protocol 0: events flow from the first heartbeat on."""
 
     ready = False
-    start = b"\x93"
-    invoke = b"\x03\x91"
-    write = b"\x04\x91"
-    is_plain = False
+    dialect = NUMBERED
 
     def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
         if kind == 1:
             self.ready = True
-            self._session.send(self.start + uint(self._channel) + b"\x01\x90")
+            self._session.send(short_head(self._channel) + b"\x01\x90")
             self._worker.heartbeat()
         elif kind == 2:
             self._farewell(args)
@@ -180,43 +166,5 @@ class Speech0(Speech1):
             self._unknown(kind)
 
     def terminate(self, code: int, reason: str) -> None:
-        head = self.start + uint(self._channel)
+        head = short_head(self._channel)
         self._session.send(head + b"\x02" + pack([code, reason]))
-
-    def body(self, body: bytes) -> bytes:
-        kind = body[:1]
-        if kind == b"\x01":
-            (_, code), reason = unpack(body[1:])
-            return b"\x05" + pack([code, reason])
-        return bytes((kind[0] + 4,)) + body[1:]
-
-    def receiver(self, reply: Receiver) -> Receiver:
-        return _Reply0(reply)
-
-
-class _Reply0:
-    """Translates a worker's stream of protocol 0."""
-
-    __slots__ = ("_reply",)
-
-    _ERROR = Signature([integer, blob])
-
-    def __init__(self, reply: Receiver) -> None:
-        self._reply = reply
-
-    def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
-        if kind == 5:
-            try:
-                code, reason = self._ERROR.convert(args)
-            except InvalidArgument:
-                self._reply.message(ERROR, [], headers)
-            else:
-                pair = [int(Category.WORKER), code]
-                self._reply.message(ERROR, [pair, reason], headers)
-        elif kind in (4, 6):
-            self._reply.message(WRITE if kind == 4 else CLOSE, args, headers)
-        else:
-            self._reply.message(kind + 65536, args, headers)
-
-    def discard(self, error: CocainedError) -> None:
-        self._reply.discard(error)

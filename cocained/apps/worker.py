@@ -12,7 +12,7 @@ process has been collected.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.apps.crashlog import Lines
+from cocained.apps.dialect import Dialect
 from cocained.apps.invocation import Invocation
 from cocained.apps.roles import Launch, Owner, Speech, Timeouts
 from cocained.errors import (
@@ -74,8 +75,9 @@ class Worker:
 
     #: the worker's connection, once it has made its handshake
     session: Session
-    #: how the worker's streams are spoken, likewise
-    dialect: Speech
+    #: how events are spoken on it, likewise
+    dialect: Dialect
+    _speech: Speech
 
     def __init__(
         self,
@@ -123,9 +125,18 @@ class Worker:
         return self.state in (State.CLOSED, State.BROKEN)
 
     @property
+    def has_served(self) -> bool:
+        """Whether it has had events that ended before it did."""
+        return self.accepted > len(self.invocations)
+
+    @property
     def identity(self) -> str:
         """The process or container, for people."""
         return self._handle.identity if self._handle is not None else ""
+
+    def usage(self) -> Mapping[str, float] | None:
+        """Say what the process takes, see :class:`IWorkerHandle`."""
+        return None if self._handle is None else self._handle.usage()
 
     # Spawning
 
@@ -195,14 +206,15 @@ class Worker:
             return False
         self._is_attached = True
         self.session = session
-        self.dialect = speech
+        self.dialect = speech.dialect
+        self._speech = speech
         # An early one is kept until the isolate says that the worker runs.
         if self.state is State.HANDSHAKING:
             self._activate()
         return True
 
     def _activate(self) -> None:
-        if not self.dialect.ready:
+        if not self._speech.ready:
             return  # protocol 0 waits for the first heartbeat
         self._disarm()
         self.state = State.ACTIVE
@@ -301,8 +313,11 @@ class Worker:
     def finished(self, invocation: Invocation) -> None:
         if self.invocations.pop(invocation, self) is None:
             self._owner.worker_freed(self, invocation)
-            if self.state is State.SEALING and not self.invocations:
+            if not self.invocations and self.state is State.SEALING:
                 self.terminate(WorkerCode.SEALING)
+
+    def burdened(self, client: Session | None = None) -> None:
+        self._owner.worker_burdened(self, client)
 
     def seal(self) -> None:
         """Take no more events, finish those that there are, then end."""
@@ -321,7 +336,7 @@ class Worker:
         """Ask the worker to end; what does not work yet is ended at once."""
         if self.state in (State.ACTIVE, State.SEALING):
             self.state = State.TERMINATING
-            self.dialect.terminate(code, WORKER_TEXTS[code])
+            self._speech.terminate(code, WORKER_TEXTS[code])
             self._arm_call(self._timeouts.terminate_timeout, self._not_terminated)
         elif self.state in (State.SPAWNING, State.HANDSHAKING):
             self._close(gently=False)
@@ -364,6 +379,10 @@ class Worker:
         self._owner.worker_gone(self, error)
         if self._is_attached and self.session.is_open:
             self.session.hang_up(cancelled())
+        # Those that it had answered wait for their clients' last word only, and
+        # the connection knows them no more.
+        for invocation in [i for i in self.invocations if not i.load_rx]:
+            invocation.finish()
         if self._spawning is not None:
             self._spawning.cancel()
         elif self._handle is not None and self._exited is None:

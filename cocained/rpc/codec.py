@@ -213,6 +213,7 @@ _SMALL = tuple(bytes((n,)) for n in range(0x80)) + tuple(
 _UINT16 = struct.Struct(">BH").pack
 _UINT32 = struct.Struct(">BI").pack
 _UINT64 = struct.Struct(">BQ").pack
+_HEAD16 = struct.Struct(">BBH").pack
 
 
 #: Payloads of so many bytes are sent in pieces, not copied into one.
@@ -274,7 +275,14 @@ def unpack(data: bytes) -> Any:
 
 def frame_head(channel: int) -> bytes:
     """The start of each four-element frame on *channel*."""
+    if 0xFF < channel < 0x10000:
+        return _HEAD16(0x94, 0xCD, channel)
     return b"\x94" + uint(channel)
+
+
+def short_head(channel: int) -> bytes:
+    """The start of each three-element frame on *channel*."""
+    return b"\x93" + uint(channel)
 
 
 def encode(channel: int, kind: int, args: list[Any], headers: bytes) -> bytes:

@@ -234,11 +234,10 @@ def _answer_later(
         paid()
 
     def paid() -> None:
-        session.owed -= 1
         session.calls -= 1
         if session.calls == CALL_LIMIT - 1:
             session.release()
-        session.settle()
+        session.paid()
 
     session.owed += 1
     session.calls += 1

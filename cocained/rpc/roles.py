@@ -53,6 +53,11 @@ class Link(Protocol):
     def close(self) -> None:
         """End the connection when all has been sent."""
 
+    def untaken(self) -> int:
+        """
+        Say how many bytes the system still has for the peer; 0 if it does not tell.
+        """
+
 
 class Source(Protocol):
     """Something that produces output, and can be stopped while it is too much."""

@@ -7,9 +7,8 @@ channel, and collects the answers.  All sessions of a process share a
 :class:`Turn`: what they have to say during one turn of the reactor leaves with
 one write each, at its end.  Sixty-four answers cost one ``send``.
 
-Back-pressure: a session whose peer does not read is *congested*; it then holds
-the sessions that feed it, which stop to read and to dispatch until it has
-drained (design.md §3).
+Back-pressure: a session whose peer does not read holds the sessions that feed
+it, which stop to read and to dispatch (:mod:`~cocained.rpc.pressure`).
 
 The rules of channels are those of protocol.md §1.3, with the improvements of
 design.md §2: only bytes that are no frame end a connection.
@@ -18,6 +17,8 @@ design.md §2: only bytes that are no frame end a connection.
 from __future__ import annotations
 
 from typing import Any, Final
+
+from typing_extensions import override
 
 from cocained.errors import (
     CocainedError,
@@ -38,7 +39,8 @@ from cocained.rpc.headers import (
     InvalidTrace,
     reply_headers,
 )
-from cocained.rpc.roles import Link, Receiver, Root, Source
+from cocained.rpc.pressure import Pressure
+from cocained.rpc.roles import Link, Receiver, Root
 from cocained.rpc.turn import Turn
 
 #: Most channels that one connection may keep open for input.
@@ -52,7 +54,7 @@ EARLY_FLUSH = 262144
 NO_HEADERS: Final[list[Header]] = []
 
 
-class Session:
+class Session(Pressure):
     """
     One connection's channels, apart from its transport.
 
@@ -71,22 +73,19 @@ class Session:
         "_channel_limit",
         "_decoder",
         "_frames",
-        "_held",
         "_hold_itself",
         "_holds",
         "_last",
-        "_link",
-        "_out",
         "_out_size",
         "_root",
         "_table",
         "_turn",
         "calls",
         "channels",
-        "congested",
         "dropped",
         "ending",
         "fault",
+        "out",
         "owed",
     )
 
@@ -100,8 +99,8 @@ class Session:
         hold_itself: bool = True,
         array_limit: int = ARRAY_LIMIT,
     ) -> None:
+        super().__init__(link)
         self._turn = turn
-        self._link: Link | None = link
         self._root = root
         self._channel_limit = channel_limit
         self._hold_itself = hold_itself
@@ -109,11 +108,9 @@ class Session:
         self._table = HeaderTable()
         self._last = 0
         self._frames: list[Frame] = []
-        self._out: list[bytes] = []
+        #: what leaves at the end of the turn; while it is empty, see :meth:`speak`
+        self.out: list[bytes] = []
         self._out_size = 0
-        #: whether the peer reads slower than we write
-        self.congested = False
-        self._held: dict[Source, None] = {}
         self._holds = 0
         #: channels whose input half is open
         self.channels: dict[int, Receiver] = {}
@@ -156,17 +153,13 @@ class Session:
                 else:
                     channel, kind, args, packed, *_ = frame
                     headers = NO_HEADERS if packed == [] else self._table.decode(packed)
+                receiver = channels.get(channel)
             except RemoteProtocolError as fault:
                 return self.fail(fault)
             except (TypeError, ValueError):
                 return self.fail(_no_frame())
-            if (
-                type(args) is not list
-                or type(channel) is not int
-                or type(kind) is not int
-            ):
+            if type(args) is not list or type(kind) is not int:
                 return self.fail(_no_frame())
-            receiver = channels.get(channel)
             if receiver is not None:
                 receiver.message(kind, args, headers)
             else:
@@ -179,16 +172,14 @@ class Session:
     def _open(
         self, channel: int, kind: int, args: list[Any], headers: list[Header]
     ) -> None:
-        if self._link is None:
-            # A frame before this one ended the connection.
-            self.dropped += 1
-            return
-        if channel < 0 or kind < 0:
+        if type(channel) is not int or kind < 0:
             self.fail(_no_frame())
             return
         if channel <= self._last:
             self.dropped += 1
-            if channel == 0:
+            if channel < 0:
+                self.fail(_no_frame())
+            elif channel == 0:
                 self.error(
                     0,
                     RevokedChannel(
@@ -251,6 +242,12 @@ class Session:
         self._discard_channels(error)
         self.settle()
 
+    def paid(self) -> None:
+        """One of the answers that are :attr:`owed` has been given."""
+        self.owed -= 1
+        if self.ending:
+            self.settle()
+
     def settle(self) -> None:
         """Close a connection that has ended, once nothing is owed any more."""
         link = self._link
@@ -267,7 +264,9 @@ class Session:
         Channels are discarded in the order in which they were opened.
         """
         self._link = None
-        self._out = []
+        # Frames behind the one that ended the connection are dropped.
+        self._root = None
+        self.out = []
         self._frames = []
         self.drained()
         self._discard_channels(error)
@@ -305,12 +304,26 @@ class Session:
 
     # Output
 
+    def speak(self) -> list[bytes]:
+        """
+        Begin to collect what leaves at the end of the turn.
+
+        A relay of small pieces puts them there itself::
+
+            out = session.out or session.speak()
+            out += (head, payload, headers)
+
+        What it says within a turn is bounded by what one read may bring.
+        Everything else goes through :meth:`send`.
+
+        :returns: :attr:`out`, which is still empty.
+        """
+        self._turn.add(self)
+        return self.out
+
     def send(self, data: bytes) -> None:
         """Send a packed frame, or part of one, at the end of the turn."""
-        out = self._out
-        if not out:
-            self._turn.add(self)
-        out.append(data)
+        (self.out or self.speak()).append(data)
         self._out_size += len(data)
         if self._out_size > EARLY_FLUSH:
             self.flush()
@@ -328,11 +341,11 @@ class Session:
 
     def flush(self) -> None:
         """Write what has been collected, as one piece."""
-        out = self._out
+        out = self.out
         if not out:
             return
         data = out[0] if len(out) == 1 else b"".join(out)
-        self._out = []
+        self.out = []
         self._out_size = 0
         if self._link is not None:
             self._link.write(data)
@@ -340,38 +353,21 @@ class Session:
     # Back-pressure
 
     @property
-    def connected(self) -> bool:
-        """Whether there still is a connection to write to."""
-        return self._link is not None
-
-    @property
     def held(self) -> bool:
         """Whether what the peer says is left unread for now."""
         return self._holds > 0
 
+    @override
     def congest(self) -> None:
-        """The transport's buffer is full."""
-        self.congested = True
+        super().congest()
         if self._hold_itself:
             self.hold(self)
-
-    def drained(self) -> None:
-        """The transport's buffer is empty again, or gone."""
-        self.congested = False
-        held, self._held = self._held, {}
-        for session in held:
-            session.release()
-
-    def hold(self, source: Source) -> None:
-        """Stop *source* until our output has drained."""
-        if source not in self._held:
-            self._held[source] = None
-            source.halt()
 
     def halt(self) -> None:
         """Read and dispatch no more, until as many :meth:`release` calls."""
         self._holds += 1
         if self._holds == 1 and self._link is not None:
+            self.pauses += 1
             self._link.pause()
 
     def release(self) -> None:

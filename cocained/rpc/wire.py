@@ -10,8 +10,11 @@ congestion.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+import termios
+from array import array
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
@@ -216,6 +219,15 @@ class SessionProtocol(Protocol):
         self.transport.unregisterProducer()  # type: ignore[attr-defined]
         self.transport.loseConnection()
         self._closer = self._wiring.reactor.callLater(CLOSE_TIMEOUT, self._abort)
+
+    def untaken(self) -> int:
+        transport = self.transport
+        if self._closed or not ITCPTransport.providedBy(transport):
+            return 0
+        count = array("i", [0])
+        handle = transport.getHandle()  # type: ignore[attr-defined]
+        fcntl.ioctl(handle, termios.TIOCOUTQ, count)
+        return count[0]
 
     def abort(self) -> None:
         """End the connection now, unsent bytes and all."""

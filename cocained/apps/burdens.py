@@ -1,0 +1,173 @@
+# -*- test-case-name: cocained.test.test_apps_burdens -*-
+"""
+Workers whose connection is stuck, and what that means for others (decision 0007).
+
+A worker has one connection for all of its events, and the protocol has no
+windows.  So when one client does not read, the worker that streams to it is
+held, and with it the answers to everybody else.  Two rules keep that small:
+
+* a worker that is stuck gets no new events while others can take them;
+* a client that takes nothing at all for :data:`PATIENCE`, while others wait for
+  the same worker, loses its streams there.
+
+There is a timer only while there is something to watch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from cocained.apps.worker import Worker
+from cocained.errors import Category, NodeCode, RemoteError
+from cocained.rpc.session import Session
+from cocained.rpc.turn import Turn
+
+log = Logger()
+
+#: Seconds between looks.  A worker that is stuck from one look to the next is
+#: left alone; a shorter wait than that is not worth another worker.
+LOOK: Final = 0.25
+
+#: Seconds without that after which it is a worker like others again.  Longer
+#: than a look: slow readers stop and go.
+RELIEF: Final = 2.0
+
+#: Seconds that others wait for a client that takes nothing.  It covers what a
+#: healthy network loses and sends again.
+PATIENCE: Final = 5.0
+
+
+class Shunner(Protocol):
+    """The pool, as its burdens see it."""
+
+    def shun(self, worker: Worker) -> None:
+        """Give *worker* no new events, if others can take them."""
+
+    def welcome(self, worker: Worker) -> None:
+        """Give *worker* events again; one that was never shunned is no error."""
+
+
+class _Burden:
+    """
+    What is known of one worker.
+
+    :ivar pauses: of its session, at the last look; 0 if it was not stuck then.
+    :ivar seen: when it was last found stuck, in seconds of the clock.
+    :ivar clients: those that hold it, perhaps; how far each had come, and since
+        when it has not come further.
+    """
+
+    __slots__ = ("clients", "pauses", "seen")
+
+    def __init__(self, now: float) -> None:
+        self.pauses = 0
+        self.seen = now
+        self.clients: dict[Session, tuple[tuple[int, int], float]] = {}
+
+
+class Burdens:
+    """
+    The workers of a pool that were stuck lately.
+
+    :param app: its name, for the log.
+    :param pool: shuns and welcomes them.
+    :param clock: the reactor's.
+    :param turn: the sessions' sense of time.
+    """
+
+    def __init__(
+        self, app: str, pool: Shunner, clock: IReactorTime, turn: Turn
+    ) -> None:
+        self._app = app
+        self._pool = pool
+        self._clock = clock
+        self._turn = turn
+        self._burdens: dict[Worker, _Burden] = {}
+        self._call: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        return len(self._burdens)
+
+    def watch(self, worker: Worker, client: Session | None) -> None:
+        """
+        Keep an eye on a worker.
+
+        :param client: does not read what the worker sends; ``None`` if it is
+            the worker that does not read.
+        """
+        burden = self._burdens.get(worker)
+        if burden is None:
+            burden = self._burdens[worker] = _Burden(self._clock.seconds())
+        if client is not None and client not in burden.clients:
+            burden.clients[client] = (client.progress, self._clock.seconds())
+        if self._call is None:
+            self._call = self._clock.callLater(LOOK, self._look)
+
+    def forget(self, worker: Worker) -> None:
+        """A worker takes no more events anyway; an unknown one is no error."""
+        self._burdens.pop(worker, None)
+        if not self._burdens and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _look(self) -> None:
+        self._call = None
+        self._turn.begin()
+        now = self._turn.now
+        for worker, burden in list(self._burdens.items()):
+            self._judge(worker, burden, now)
+        self._turn.end()
+        if self._burdens and self._call is None:
+            self._call = self._clock.callLater(LOOK, self._look)
+
+    def _judge(self, worker: Worker, burden: _Burden, now: float) -> None:
+        session = worker.session
+        if not (session.held or session.congested):
+            burden.pauses = 0
+        elif session.pauses == burden.pauses:
+            burden.seen = now
+            self._pool.shun(worker)
+        else:
+            burden.pauses = session.pauses
+        self._hurry(worker, burden, now)
+        if now - burden.seen >= RELIEF and not burden.clients:
+            self._burdens.pop(worker, None)
+            self._pool.welcome(worker)
+
+    def _hurry(self, worker: Worker, burden: _Burden, now: float) -> None:
+        """Find the clients for which others have waited long enough."""
+        held = burden.clients
+        for client, (progress, since) in list(held.items()):
+            if not client.holds(worker.session):
+                del held[client]
+            elif client.progress != progress:
+                held[client] = (client.progress, now)
+            elif now - since >= PATIENCE and self._others_wait(worker, held):
+                del held[client]
+                self._end(worker, client)
+
+    def _others_wait(self, worker: Worker, clients: Collection[Session]) -> bool:
+        return any(event.client not in clients for event in worker.invocations)
+
+    def _end(self, worker: Worker, client: Session) -> None:
+        """Let a worker go on without a client that does not read."""
+        log.warn(
+            "a client of app {app} has not read for {seconds} s, and others wait for"
+            " worker {worker}: its streams there are ended",
+            app=self._app,
+            seconds=PATIENCE,
+            worker=worker.uuid,
+        )
+        error = RemoteError(
+            Category.NODE,
+            NodeCode.RESOURCE,
+            f"nothing was read for {PATIENCE:g} s while others waited for the worker",
+        )
+        for event in list(worker.invocations):
+            if event.client is client:
+                event.abandon(error)
+        client.let_go(worker.session)
