@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import random
 import shutil
 import signal
 import socket
@@ -47,6 +48,10 @@ ROOT = Path(cocained.__file__).absolute().parent.parent
 
 #: Workers of the tests.
 WORKERS = Path(__file__).absolute().parent / "workers"
+
+#: Ports of nodes: below those that the kernel gives to outgoing connections, of
+#: which one might take what was free a moment ago.
+PORTS = range(15_000, 32_000)
 
 #: The services of a node, each on a port of its own.
 SERVICES = ("locator", "storage", "logging", "node")
@@ -134,12 +139,14 @@ def live_suite(name: str) -> Callable[[], TestSuite]:
 
 def free_ports(count: int) -> list[int]:
     """Find ports that nobody listens on now, all different."""
-    sockets = [socket.create_server((LOOPBACK, 0)) for _ in range(count)]
-    try:
-        return [int(each.getsockname()[1]) for each in sockets]
-    finally:
-        for each in sockets:
-            each.close()
+    found: list[int] = []
+    for port in random.sample(PORTS, len(PORTS)):
+        with contextlib.suppress(OSError):
+            socket.create_server((LOOPBACK, port)).close()
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise AssertionError(f"there are no {count} free ports in {PORTS}")
 
 
 def wait_for(what: str, condition: Callable[[], Any], timeout: float) -> Any:
@@ -170,12 +177,17 @@ class Client:
     """
     A blocking connection.
 
-    :param port: on the loopback interface.
+    :param address: a port of the loopback interface, or the path of a socket.
     """
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection((LOOPBACK, port), ANSWER_TIMEOUT)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, address: int | Path) -> None:
+        if isinstance(address, Path):
+            self.socket = socket.socket(socket.AF_UNIX)
+            self.socket.settimeout(ANSWER_TIMEOUT)
+            self.socket.connect(str(address))
+        else:
+            self.socket = socket.create_connection((LOOPBACK, address), ANSWER_TIMEOUT)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.channel = 0
         self._unpacker = msgpack.Unpacker(
             raw=True, strict_map_key=False, max_buffer_size=1 << 30
@@ -324,7 +336,10 @@ class LiveNode:
 
     :param changes: merged over the configuration, see :func:`merge`.
     :param runlist: apps to start with the node.
+    :cvar program: runs ``twistd``.
     """
+
+    program: tuple[str, ...] = TWISTD
 
     def __init__(self, changes: Mapping[str, Any] | None = None) -> None:
         # A UNIX socket's path holds about a hundred bytes: trial's is too long.
@@ -366,7 +381,7 @@ class LiveNode:
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*TWISTD, "-n", "--pidfile=", "cocained", "-c", str(path)],
+                [*self.program, "-n", "--pidfile=", "cocained", "-c", str(path)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

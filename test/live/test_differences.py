@@ -18,12 +18,19 @@ from cocained.test.live import (
     test_failures,
     test_failures_wire,
     test_reference_apps,
+    test_reference_control,
     test_reference_frames,
+    test_reference_groups,
+    test_reference_info,
     test_reference_locator,
+    test_reference_logging,
     test_reference_node,
     test_reference_queue,
-    test_reference_services,
+    test_reference_refusals,
+    test_reference_storage,
     test_reference_workers,
+    test_rows_pools,
+    test_rows_workers,
 )
 from cocained.test.live.support import ROOT
 
@@ -31,12 +38,19 @@ MODULES = (
     test_failures,
     test_failures_wire,
     test_reference_apps,
+    test_reference_control,
     test_reference_frames,
+    test_reference_groups,
+    test_reference_info,
     test_reference_locator,
+    test_reference_logging,
     test_reference_node,
     test_reference_queue,
-    test_reference_services,
+    test_reference_refusals,
+    test_reference_storage,
     test_reference_workers,
+    test_rows_pools,
+    test_rows_workers,
 )
 
 PAGE = ROOT / "docs" / "differences.rst"

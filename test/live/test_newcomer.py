@@ -104,7 +104,11 @@ class MakeRunTests(SynchronousTestCase):
         return self.log.read_text()
 
     def test_twice(self) -> None:
-        """It prints the answer, and Ctrl-C ends it and all that it started."""
+        """
+        It prints the answer, and Ctrl-C ends it and all that it started.
+
+        That takes the tool, the framework and the usual port (rows 98, 104, 126).
+        """
         for _ in range(2):
             tour = self.start()
             wait_for(

@@ -96,7 +96,7 @@ class AppTests(ToolCase):
         self.assertEqual(self.json("app", "view", "-n", "probe"), MANIFEST)
 
     def test_start(self) -> None:
-        """A started app runs, answers, and can be checked and located."""
+        """A started app runs, answers, is checked and located (row 126)."""
         self.tool("app", "check", "-n", "probe", status=128)
         self.running()
         with self.node.client("probe") as app:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 
+import msgpack
+
 from cocained.test.live.support import AppCase, differs, live_suite, wait_for
-from cocained.test.live.transcript import play
+from cocained.test.live.transcript import parse, play
 
 TRACE = (
     '[[false, "trace_id", h"0700000000000000"], [false, "span_id",'
@@ -44,7 +46,7 @@ class CallTests(AppCase):
         )
 
     def test_a1_echo(self) -> None:
-        """Chunks go both ways one by one, and so does the close."""
+        """Chunks go both ways one by one, as does the close (rows 111, 155, 156)."""
         self.play(
             "probe",
             """
@@ -159,6 +161,58 @@ class CallTests(AppCase):
         places = [packed.index(name) for name in [*trio, b"x-my"]]
         self.assertEqual(places, sorted(places))
 
+    def test_a17_what_the_worker_gets(self) -> None:
+        """The worker has the trace with each frame, and headers of the first only."""
+        app = self.connect("probe")
+        trace = parse(TRACE)
+        app.send(1, 0, ["headers"], [*trace, [False, "x-my", b"v"]])
+        (packed,) = app.receive()[2]
+        invoked = msgpack.unpackb(packed, raw=True)
+        app.send(2, 0, ["echo"], trace)
+        app.send(2, 0, ["chunk"], [[False, "x-chunk", b"cv"]])
+        app.send(2, 2, [])
+        wait_for("the echo ends", lambda: app.receive()[:2] == [2, 2], 5)
+        for headers in (invoked, *(each[3] for each in self.ask("seen"))):
+            found = {name: value for _, name, value in headers[:3]}
+            self.assertEqual(list(found), [b"trace_id", b"span_id", b"parent_id"])
+            self.assertEqual(found[b"trace_id"], trace[0][2])
+            # A span of its own, below the client's.
+            self.assertEqual(found[b"parent_id"], trace[1][2])
+            self.assertNotIn(found[b"span_id"], (trace[1][2], bytes(8)))
+        self.assertEqual(invoked[3:], [[False, b"x-my", b"v"]])
+        self.assertNotIn(b"x-chunk", str(self.ask("seen")).encode())
+
+    def test_untraced(self) -> None:
+        """The worker has the three headers also when there is no trace."""
+        app = self.connect("probe")
+        app.send(1, 0, ["headers"])
+        headers = msgpack.unpackb(app.receive()[2][0], raw=True)
+        self.assertEqual([name for _, name, _ in headers][:1], [b"trace_id"])
+        self.assertEqual([value for *_, value in headers], [bytes(8)] * 3)
+
+    def test_info(self) -> None:
+        """The app's own report is the node's without what the node adds."""
+        app = self.connect("probe")
+        app.stream("ping")
+        (own,) = app.call(1)
+        node = self.node.info("probe")
+        self.assertEqual(set(node) - set(own), {b"publushed", b"state"})
+        self.assertEqual(set(own) - set(node), set())
+
+    @differs("A8, A9, A19")
+    def test_tag(self) -> None:
+        """A tag may come behind the event and means nothing; it must be a string."""
+        self.play(
+            "probe",
+            """
+            > [1, 0, ["ping", "worker-1"]]
+            < [1, 0, ["pong"]]
+            < [1, 2, []]
+            > [2, 0, ["ping", 5]]
+            < [2, 1, [[7, 2], *]]
+            """,
+        )
+
     def test_a18_worker_headers(self) -> None:
         """Headers of the worker do not reach the client."""
         app = self.connect("probe")
@@ -204,139 +258,6 @@ class CallTests(AppCase):
         """What comes before the worker is there is delivered in its order."""
         chunks = [b"%d" % number for number in range(500)]
         self.assertEqual(self.connect("probe").stream("echo", *chunks), chunks)
-
-
-class RefusalTests(AppCase):
-    """Requests that break a rule."""
-
-    @differs("A8, A9, A19")
-    def test_a8_arguments(self) -> None:
-        """An event must be a string, and there are three methods."""
-        self.play(
-            "probe",
-            """
-            > [1, 0, []]
-            < [1, 1, [[7, 2], ~"got 0 element(s)"]]
-            > [2, 0, [5]]
-            < [2, 1, [[7, 2], "expected a string, got an integer"]]
-            > [3, 3, []]
-            < [3, 1, [[7, 5], "there is no method 3"]]
-            > [4, 0, ["ping"]]
-            < [4, 0, ["pong"]]
-            < [4, 2, []]
-            """,
-        )
-
-    def broken_stream(self, frame: str, answer: str) -> list[object]:
-        """Break a stream, see that another lives on, and ask what the worker saw."""
-        app = self.play(
-            "probe",
-            f"""
-            > [1, 0, ["echo"]]
-            > [2, 0, ["echo"]]
-            > [2, 0, ["alive"]]
-            < [2, 0, ["alive"]]
-            > {frame}
-            < {answer}
-            > [2, 0, ["alive"]]
-            < [2, 0, ["alive"]]
-            > [2, 2, []]
-            < [2, 2, []]
-            """,
-        )
-        app.close()
-        seen = self.ask("seen")
-        return [each[1:3] for each in seen if each[2] and each[2] != [b"alive"]]
-
-    @differs("A11b")
-    def test_a11b_legacy_error(self) -> None:
-        """An error of the old shape ends its channel, and the worker is told."""
-        seen = self.broken_stream(
-            '[1, 1, [2, "client gave up"]]', "[1, 1, [[7, 2], *]]"
-        )
-        self.assertEqual(seen[0][1][0], [7, 2])  # type: ignore[index]
-
-    @differs("A14")
-    def test_a14_unknown_type(self) -> None:
-        """A message of no meaning ends its channel, and the worker is told."""
-        seen = self.broken_stream("[1, 3, []]", "[1, 1, [[7, 5], *]]")
-        self.assertEqual(seen[0][1][0], [7, 5])  # type: ignore[index]
-
-    @differs("A14")
-    def test_a14b_control_type(self) -> None:
-        """So does a control message on a channel of a stream."""
-        seen = self.broken_stream("[1, 65533, []]", "[1, 1, [[7, 5], *]]")
-        self.assertEqual(seen[0][1][0], [7, 5])  # type: ignore[index]
-
-    def test_a11_client_error(self) -> None:
-        """An error of the client reaches the worker, with or without its text."""
-        self.play(
-            "probe",
-            """
-            > [1, 0, ["hang"]]
-            > [1, 1, [[1, 2], "client gave up"]]
-            > [2, 0, ["hang"]]
-            > [2, 1, [[1, 2]]]
-            > [3, 0, ["hang"]]
-            > [3, 1, [[1, 2], "x", 5]]
-            < (no answer)
-            """,
-        )
-        seen = [[kind, args] for _, kind, args, _ in self.ask("seen")]
-        self.assertEqual(
-            seen,
-            [
-                [1, [[1, 2], b"client gave up"]],
-                [1, [[1, 2], b""]],
-                [1, [[1, 2], b"x"]],
-            ],
-        )
-
-    def test_disconnected(self) -> None:
-        """The worker hears that a client has gone without a close."""
-        app = self.connect("probe")
-        app.send(1, 0, ["echo"])
-        app.send(1, 0, ["x"])
-        app.receive()
-        app.close()
-        wait_for("it is told", lambda: not self.node.info("probe")[b"load"], 5)
-        seen = [[kind, args[0]] for _, kind, args, _ in self.ask("seen")]
-        self.assertEqual(seen, [[0, b"x"], [1, [5, 2]]])
-
-    @differs("A12, A13")
-    def test_a12_after_close(self) -> None:
-        """What comes behind the client's close is dropped."""
-        self.play(
-            "probe",
-            """
-            > [1, 0, ["late"]]
-            > [1, 2, []]
-            > [1, 2, []]
-            > [1, 0, ["x"]]
-            < [1, 0, ["late"]]
-            < [1, 2, []]
-            > [2, 0, ["ping"]]
-            < [2, 0, ["pong"]]
-            < [2, 2, []]
-            """,
-        )
-
-    @differs("X6")
-    def test_x6_revoke(self) -> None:
-        """A channel that its client has revoked is finished."""
-        self.play(
-            "probe",
-            """
-            > [1, 0, ["hang"]]
-            > [2, 65535, [1, [1, 2]]]
-            < [2, 0, []]
-            > [1, 0, ["x"]]
-            < (no answer)
-            > [3, 0, ["ping"]]
-            < [3, 0, ["pong"]]
-            < [3, 2, []]
-            """,
-        )
 
 
 class WorkerTests(AppCase):

@@ -80,6 +80,13 @@ class ChannelTests(LiveCase):
         ):
             self.play("locator", f"> raw {raw}\n< [1, 1, {NOPE}]")
 
+    def test_old_strings(self) -> None:
+        """Answers have strings of the old family only: raw16 from 32 bytes on."""
+        client = self.connect("locator")
+        client.send(1, 6, [])
+        data = client.socket.recv(4096)
+        self.assertEqual(data[:7], b"\x94\x01\x00\x91\xda\x00\x24")
+
     def test_f24_five_elements(self) -> None:
         """A fifth element is ignored."""
         self.play("locator", f'> [1, 0, ["nope"], [], "junk"]\n< [1, 1, {NOPE}]')
@@ -111,6 +118,12 @@ class ChannelTests(LiveCase):
         )
 
     def test_f30_half_close(self) -> None:
+        """A client that closes its half after the answer is disconnected."""
+        client = self.play("locator", f'> [1, 0, ["nope"]]\n< [1, 1, {NOPE}]')
+        client.socket.shutdown(socket.SHUT_WR)
+        play(client, "< <connection closed>")
+
+    def test_f30b_at_once(self) -> None:
         """A client that has closed its half is answered, then disconnected."""
         client = self.connect("locator")
         client.send(1, 0, ["nope"])
@@ -188,6 +201,45 @@ class HeaderTests(LiveCase):
             < [7, 1, [*, ~"8 bytes"]]
             > [8, 0, ["nope"]]
             < [8, 1, {NOPE}]
+            """,  # noqa: E501
+        )
+
+    @differs("trace without span")
+    def test_contradicting_trace(self) -> None:
+        """A trace needs its span, and a span its trace; only the channel suffers."""
+        zero, one = 'h"0000000000000000"', 'h"0100000000000000"'
+        for trace, span, reason in (
+            (one, zero, "a trace without a span"),
+            (zero, one, "without a trace"),
+        ):
+            self.play(
+                "locator",
+                f"""
+                > [1, 0, ["nope"], [[false, 80, {trace}], [false, 81, {span}], [false, 82, {zero}]]]
+                < [1, 1, [[12, 22], ~"{reason}"]]
+                > [2, 0, ["nope"]]
+                < [2, 1, {NOPE}]
+                """,  # noqa: E501
+            )
+
+    @differs("trace_bit")
+    def test_trace_bit(self) -> None:
+        """The header ``trace_bit`` changes nothing, whatever it says."""
+        for bit in ("0", "1", "x"):
+            self.play(
+                "locator",
+                f'> [1, 0, ["nope"], [[false, "trace_bit", "{bit}"]]]'
+                f"\n< [1, 1, {NOPE}]",
+            )
+
+    def test_untraced(self) -> None:
+        """Without a trace every answer has the three headers all the same, zero."""
+        zero = 'h"0000000000000000"'
+        self.play(
+            "locator",
+            f"""
+            > [1, 0, ["nope"]]
+            < [1, 1, {NOPE}, [[false, "trace_id", {zero}], [false, "span_id", {zero}], [false, "parent_id", {zero}]]]
             """,  # noqa: E501
         )
 

@@ -61,6 +61,36 @@ class StartTests(LiveCase):
         client.channel = 4
         (report,) = client.call(3, "echo", 0)
         self.assertEqual(report, {**REPORT, b"uptime": report[b"uptime"]})
+        (full,) = client.call(3, "echo", 1)
+        none = {0.0}
+        self.assertEqual(set(full.pop(b"timings").values()), none)
+        self.assertEqual(set(full.pop(b"timings_reversed").values()), none)
+        self.assertEqual(
+            full,
+            {
+                **REPORT,
+                b"uptime": full[b"uptime"],
+                b"load": 0,
+                b"pool": {
+                    b"active": 0,
+                    b"capacity": 10,
+                    b"idle": 0,
+                    b"slaves": {},
+                    b"total:crashed": 0,
+                    b"total:spawned": 0,
+                },
+                b"profile": {b"name": b"default"},
+                b"queue": {
+                    b"capacity": 100,
+                    b"depth": 0,
+                    b"depth_average": 0.0,
+                    b"oldest_event_age": 0,
+                },
+                b"rate": [0.0, 0.0, 0.0],
+                b"rate_mean": 0.0,
+                b"requests": {b"accepted": 0, b"rejected": 0},
+            },
+        )
 
     def test_n4_missing(self) -> None:
         """N4, N5: without a manifest or a profile it is [12, 2], and not listed."""
@@ -113,6 +143,24 @@ class StartTests(LiveCase):
             """,  # noqa: E501
         )
         self.assertEqual(client.rest(0.05), [])
+
+    @differs("N15", "N17")
+    def test_n8_use(self) -> None:
+        """A broken app takes neither events nor numbers, and says why."""
+        self.play(
+            "node",
+            """
+            > [1, 0, ["noarch", "default"]]
+            < [1, 1, [[12, 2], *]]
+            > [2, 5, ["noarch", "ping"]]
+            < [2, 1, [[12, 32], "application noarch is broken: Broken pipe"]]
+            > [3, 4, ["noarch"]]
+            < [3, 1, [[20991, 6], "app 'noarch' is broken: application is not running"]]
+            > [4, 2, []]
+            < [4, 0, [["noarch"]]]
+            """,
+        )
+        self.play("locator", '> [1, 0, ["noarch"]]\n< [1, 1, [[10, 1], *]]')
 
     @differs("N8")
     def test_n8_repaired(self) -> None:
@@ -218,71 +266,6 @@ class RunningTests(AppCase):
 
     limits = {"pool-limit": 10}
 
-    def slaves(self) -> dict[bytes, Any]:
-        """Give the workers that the report names."""
-        slaves: dict[bytes, Any] = self.node.info("probe")[b"pool"][b"slaves"]
-        return slaves
-
-    def test_n2_report(self) -> None:
-        """The report has the original's keys, and the flags add the documents."""
-        with self.node.client("probe") as app:
-            app.stream("ping")
-        report = self.node.info("probe", 7)
-        self.assertEqual(
-            set(report),
-            {
-                b"load",
-                b"manifest",
-                b"pool",
-                b"profile",
-                b"publushed",
-                b"queue",
-                b"rate",
-                b"rate_mean",
-                b"requests",
-                b"state",
-                b"timings",
-                b"timings_reversed",
-                b"uptime",
-            },
-        )
-        self.assertEqual(report[b"requests"], {b"accepted": 1, b"rejected": 0})
-        self.assertEqual(report[b"profile"][b"data"][b"pool-limit"], 10)
-        self.assertEqual(report[b"manifest"], {b"slave": b"worker"})
-        pool = report[b"pool"]
-        self.assertEqual(
-            {key: pool[key] for key in pool if key != b"slaves"},
-            {
-                b"active": 0,
-                b"capacity": 10,
-                b"idle": 1,
-                b"total:crashed": 0,
-                b"total:spawned": 1,
-            },
-        )
-        (slave,) = pool[b"slaves"].values()
-        self.assertEqual(
-            set(slave),
-            {
-                b"accepted",
-                b"load:rx",
-                b"load:total",
-                b"load:tx",
-                b"oldest_channel_age",
-                b"profile",
-                b"state",
-                b"uptime",
-            },
-        )
-        self.assertEqual((slave[b"accepted"], slave[b"state"]), (1, b"active"))
-
-    def test_n2b_flags(self) -> None:
-        """Without the first flag the others mean nothing."""
-        for flags in (0, 2, 4):
-            self.assertEqual(
-                set(self.node.info("probe", flags)), {b"publushed", b"state", b"uptime"}
-            )
-
     def test_n14_pause(self) -> None:
         """A paused app is gone at once, for the node and for the locator."""
         with self.node.client("probe") as app:
@@ -326,50 +309,6 @@ class RunningTests(AppCase):
             < [6, 1, [[12, 32], "the application has been stopped: Broken pipe"]]
             """,
         )
-
-    def test_n16_control(self) -> None:
-        """The number on a control channel is the number of workers."""
-        node = self.connect("node")
-        play(node, '> [1, 4, ["probe"]]\n> [1, 0, [3]]\n< (no answer)')
-        self.until_workers(3)
-        node.send(1, 0, [1])
-        self.until_workers(1)
-        node.send(1, 0, [50])
-        self.until_workers(10)
-        play(node, '> [1, 2, []]\n< (no answer)\n> [2, 2, []]\n< [2, 0, [["probe"]]]')
-
-    def until_workers(self, count: int) -> None:
-        """Wait until so many workers are there, and no more."""
-        wait_for(
-            f"{count} workers",
-            lambda: (
-                [s[b"state"] for s in self.slaves().values()] == [b"active"] * count
-            ),
-            10,
-        )
-
-    def states(self) -> list[bytes]:
-        """Give the states of the workers."""
-        return [slave[b"state"] for slave in self.slaves().values()]
-
-    @differs("C1", "C2")
-    def test_c1_app_control(self) -> None:
-        """The app's own control takes numbers, and a close."""
-        app = self.play(
-            "probe",
-            """
-            > [1, 2, []]
-            > [1, 0, [1]]
-            > [1, 0, [-5]]
-            > [1, 2, []]
-            < (no answer)
-            > [2, 2, [7]]
-            > [2, 0, ["x"]]
-            < [2, 1, [[7, 2], "expected an integer, got a string"]]
-            """,
-        )
-        app.channel = 2
-        self.assertEqual(app.stream("ping"), [b"pong"])
 
     def test_n18_enqueue(self) -> None:
         """An event may come through the node service."""

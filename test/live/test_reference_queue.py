@@ -131,6 +131,43 @@ def flood(client: Client, count: int) -> list[Any]:
     return client.rest(1.0)
 
 
+class ProfileTests(AppCase):
+    """A deadline that all requests have, one slot."""
+
+    limits = {"concurrency": 1, "request-timeout": 0.5}
+
+    @differs("Q2")
+    def test_profile(self) -> None:
+        """It holds in the queue and at work, and a request may ask for another."""
+        control = self.connect("probe")
+        play(control, "> [1, 2, []]\n> [1, 0, [1]]\n< (no answer)")
+        wait_for("the worker", lambda: self.states() == [b"active"], 10)
+        self.play(
+            "probe",
+            f"""
+            > [1, 0, ["hang"], {milliseconds(2000)}]
+            > [1, 2, []]
+            > [2, 0, ["ping"]]
+            > [2, 2, []]
+            < [2, 1, [[20991, 1], "the event has expired in the queue"]]
+            < (no answer)
+            < [1, 1, [[20991, 3], "slave has been discarded"]]
+            > [3, 0, ["hang"]]
+            > [3, 2, []]
+            < [3, 1, [[20991, 3], "slave has been discarded"]]
+            > [4, 0, ["ping"]]
+            < [4, 0, ["pong"]]
+            < [4, 2, []]
+            """,
+        )
+        self.assertEqual(self.node.info("probe")[b"pool"][b"total:spawned"], 1)
+
+    def states(self) -> list[bytes]:
+        """Give the states of the workers."""
+        slaves = self.node.info("probe")[b"pool"][b"slaves"]
+        return [slave[b"state"] for slave in slaves.values()]
+
+
 class FullQueueTests(AppCase):
     """Ten workers of ten slots and a queue of a hundred."""
 
@@ -171,8 +208,34 @@ class NoQueueTests(AppCase):
     limits = {"pool-limit": 2, "queue-limit": 0, "concurrency": 3}
 
     def test_no_queue(self) -> None:
-        """Of 20 requests 6 are accepted."""
-        self.assertEqual(len(flood(self.connect("probe"), 20)), 14)
+        """Of 20 requests 6 are accepted; what follows a refused one is swallowed."""
+        app = self.connect("probe")
+        refused = flood(app, 20)
+        self.assertEqual(len(refused), 14)
+        channel = refused[-1][0]
+        play(
+            app,
+            f"""
+            > [{channel}, 0, ["a chunk"]]
+            > [{channel}, 2, []]
+            < (no answer)
+            > [21, 65533, []]
+            < [21, 0, []]
+            """,
+        )
+
+
+class SmallQueueTests(AppCase):
+    """Three workers of two slots and a queue of thirty."""
+
+    limits = {"pool-limit": 3, "queue-limit": 30, "concurrency": 2}
+
+    def test_small(self) -> None:
+        """Of 100 requests at once to no worker yet the queue takes its 30."""
+        refused = flood(self.connect("probe"), 100)
+        # The first workers may be there before the last requests.
+        self.assertIn(100 - len(refused), range(30, 37))
+        self.assertEqual(refused[0][0], 31)
 
 
 test_suite = live_suite(__name__)

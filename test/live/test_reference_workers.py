@@ -5,7 +5,16 @@ Workers that misbehave, probe by probe (reference-behaviour.md §7.2).
 
 from __future__ import annotations
 
-from cocained.test.live.support import AppCase, differs, live_suite, wait_for
+from typing import Any
+
+from cocained.test.live.support import (
+    AppCase,
+    Client,
+    differs,
+    live_suite,
+    pack,
+    wait_for,
+)
 from cocained.test.live.transcript import play
 
 PONG = """
@@ -66,6 +75,11 @@ class MisbehaviourTests(AppCase):
         """A channel that the worker opens is a second handshake, and refused."""
         self.misbehave('> [2, 0, ["newch"]]\n< (no answer)\n> [2, 2, []]')
 
+    @differs("worker control")
+    def test_control(self) -> None:
+        """Control messages that do not exist are dropped (protocol.md §8.6)."""
+        self.misbehave('> [2, 0, ["badcontrol"]]\n< (no answer)\n> [2, 2, []]')
+
 
 class EndTests(AppCase):
     """Requests whose worker ends."""
@@ -106,6 +120,37 @@ class EndTests(AppCase):
             '> [1, 0, ["term"]]\n< [1, 1, [[2, 125], "slave has been discarded"]]'
             + PONG,
         )
+
+
+class StrangerTests(AppCase):
+    """Whoever connects to the socket of the workers (protocol.md §8.6)."""
+
+    def visit(self, *frames: list[Any]) -> Client:
+        """Connect where workers do, and say something."""
+        assert self.node.process is not None
+        name = f"probe.{self.node.process.pid}"
+        stranger = Client(self.node.directory / "run" / name)
+        self.addCleanup(stranger.close)
+        stranger.send_bytes(b"".join(map(pack, frames)))
+        return stranger
+
+    @differs("F1", "handshake")
+    def test_row_107_strangers(self) -> None:
+        """Who is no worker of ours is disconnected; others work on (row 107)."""
+        app = self.connect("probe")
+        app.stream("ping")
+        (uuid,) = self.node.info("probe")[b"pool"][b"slaves"]
+        for frame in (
+            [1, 0, ["00000000-0000-4000-8000-000000000000"]],
+            [1, 0, [uuid]],
+            [1, 0, [5]],
+            [1, 0, []],
+            [1, 1, []],
+        ):
+            self.assertTrue(self.visit(frame).is_closed(), frame)
+        self.assertEqual(self.visit([0, 0, [uuid]]).receive()[2][0], [7, 4])
+        self.assertEqual(app.stream("ping"), [b"pong"])
+        self.assertEqual(self.node.info("probe")[b"pool"][b"total:spawned"], 1)
 
 
 class HeartbeatTests(AppCase):

@@ -60,7 +60,7 @@ class LocatorTests(unittest.TestCase):
             self.assertIn("--locator", str(caught.exception))
 
     def test_default(self):
-        """Without the option, the usual port of this host."""
+        """Without the option, the usual port of this host (row 104)."""
         self.assertEqual(options.default_locators(), (("127.0.0.1", 10053),))
 
 

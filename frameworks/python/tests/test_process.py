@@ -77,7 +77,7 @@ class SeedTests(ProcessTestCase):
     """The README's example."""
 
     def test_word_for_word(self):
-        """A key in, the length of the stored value out, packed as an integer."""
+        """A key in, the packed length of the stored value out (row 98)."""
         node = FakeNode(self)
         host, port = node.locators[0]
         self.start(SEED, locator=f"{host}:{port}")

@@ -325,7 +325,7 @@ class ReconnectTests(ServiceTestCase):
     """Connections that end."""
 
     def test_next_call_connects_again(self):
-        """After a lost connection the next call resolves anew."""
+        """After a lost connection the next call resolves anew (row 121)."""
         self.service.connect().get(timeout=TIMEOUT)
         self.node.storage.stop()
         self.node.storage = self.node.add("storage", STORAGE, self.node._storage)

@@ -69,6 +69,10 @@ def invoked(channel, event, headers):
         send(channel, 7, [])
     elif event == b"newch":
         send(1000, 0, [b"hello"])
+    elif event == b"badcontrol":
+        send(1, 7, [])
+        send(1, 1, [])
+        send(1000, 7, [])
     elif event == b"badframe":
         connection.sendall(b"\xc1")
     elif event == b"crash":

@@ -1,6 +1,6 @@
-# -*- test-case-name: cocained.test.live.test_reference_services -*-
+# -*- test-case-name: cocained.test.live.test_reference_storage -*-
 """
-Storage and logging, probe by probe (reference-behaviour.md §4 and §5).
+Storage, probe by probe (reference-behaviour.md §4).
 """
 
 from __future__ import annotations
@@ -87,6 +87,42 @@ class StorageTests(LiveCase):
             < [4, 0, [["k4"]]]
             > [5, 0, ["ns5", "k4"]]
             < [5, 0, ["b"]]
+            """,
+        )
+
+    def test_layout(self) -> None:
+        """Values are files, tags directories of links, as the original has them."""
+        store = self.node.directory / "store" / "ns1"
+        link = store / "t1" / "tagged"
+        self.assertEqual((store / "tagged").read_bytes(), b"v")
+        self.assertTrue(link.is_symlink())
+        self.assertEqual(link.resolve(), (store / "tagged").resolve())
+        self.play(
+            "storage",
+            """
+            > [1, 2, ["ns1", "tagged"]]
+            < [1, 0, []]
+            """,
+        )
+        self.assertTrue(link.is_symlink())
+        self.play("storage", '> [1, 3, ["ns1", ["t1"]]]\n< [1, 0, [[]]]')
+        self.assertFalse(link.is_symlink())
+
+    def test_found_in_order(self) -> None:
+        """What has all of the tags is found, sorted by key."""
+        self.play(
+            "storage",
+            """
+            > [1, 1, ["nsf", "b", "v", ["x", "y"]]]
+            > [2, 1, ["nsf", "c", "v", ["x"]]]
+            > [3, 1, ["nsf", "B", "v", ["y", "x"]]]
+            > [4, 1, ["nsf", "a", "v", ["x", "y"]]]
+            > [5, 3, ["nsf", ["x", "y"]]]
+            < [1, 0, []]
+            < [2, 0, []]
+            < [3, 0, []]
+            < [4, 0, []]
+            < [5, 0, [["B", "a", "b"]]]
             """,
         )
 
@@ -283,79 +319,6 @@ class StorageTests(LiveCase):
             < [1, 1, [[12, 36], ~"File name too long"]]
             > [2, 0, ["ns1", "k2"]]
             < [2, 0, ["v"]]
-            """,
-        )
-
-
-class LoggingTests(LiveCase):
-    """The logging service."""
-
-    @differs("G2")
-    def test_g1_emit(self) -> None:
-        """G1-G4: emit has no answer, with or without attributes."""
-        self.play(
-            "logging",
-            """
-            > [1, 0, [2, "app/x", "first words", []]]
-            < (no answer)
-            > [2, 1, []]
-            < [2, 0, [0]]
-            > [1, 0, [2, "app/x", "again", []]]
-            > [3, 0, [2, "app/x", "no attributes"]]
-            > [4, 0, [3, "app/x", "many", [["k", "v"], ["n", 5], ["f", 1.5], ["b", true]]]]
-            < (no answer)
-            > [5, 1, []]
-            < [5, 0, [0]]
-            """,  # noqa: E501
-        )
-        self.node.wait_for_log("warning app/x: first words")
-        self.node.wait_for_log("error app/x: many k=v n=5 f=1.5 b=true")
-        self.assertNotIn("again", self.node.log.read_text())
-
-    @differs("G5, G6, G10")
-    def test_g5_wrong(self) -> None:
-        """Words that cannot be logged are dropped; there is no way to answer."""
-        self.play(
-            "logging",
-            """
-            > [1, 0, [3, "app/x", "attributes are a map", {"k": "v"}]]
-            > [2, 0, ["info", "app/x", "the level is a string", []]]
-            > [3, 0, [3, "app/x", "nested", [["k", [1, 2]]]]]
-            < (no answer)
-            > [4, 0, [3, "app/x", "a pair of three", [["k", "v", 1]]]]
-            > [5, 1, []]
-            < [5, 0, [0]]
-            """,
-        )
-        self.node.wait_for_log("app/x: a pair of three k=v")
-
-    def test_g7_levels(self) -> None:
-        """Levels out of range are taken for the nearest one."""
-        self.play(
-            "logging",
-            """
-            > [1, 0, [99, "app/x", "m99", []]]
-            > [2, 0, [-1, "app/x", "m-1", []]]
-            > [3, 1, []]
-            < [3, 0, [0]]
-            """,
-        )
-        self.node.wait_for_log("error app/x: m99")
-
-    @differs("G8")
-    def test_g8_set_verbosity(self) -> None:
-        """The verbosity can be set, and is what is answered from then on."""
-        self.play(
-            "logging",
-            """
-            > [1, 2, [2]]
-            < [1, 0, []]
-            > [2, 1, [1, 2]]
-            < [2, 0, [2]]
-            > [3, 2, [0]]
-            < [3, 0, []]
-            > [4, 65533, []]
-            < [4, 0, []]
             """,
         )
 
