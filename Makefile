@@ -9,8 +9,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
+SEEDS ?= 10000
+FUZZ_SECONDS ?= 300
 
-.PHONY: run test lint types layers docs bench clean
+.PHONY: run test simulate fuzz lint types layers docs bench clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -20,6 +22,14 @@ test: .venv/test.stamp
 	$(BIN)/python -bb -W error::RuntimeWarning -m twisted.trial cocained
 	cd frameworks/python && ../../$(BIN)/python -bb -W error::RuntimeWarning \
 		-m twisted.trial tests
+
+simulate: .venv/test.stamp
+	$(BIN)/python -m cocained.test.simulation --seeds $(SEEDS)
+
+fuzz: .venv/fuzz.stamp
+	$(BIN)/python -m cocained.test.fuzz --seconds $(FUZZ_SECONDS)
+	COCAINED_LIVE=1 COCAINED_FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -bb \
+		-W error::RuntimeWarning -m twisted.trial cocained.test.live.test_fuzz_live
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -62,6 +72,11 @@ clean:
 .venv/test.stamp: .venv/run.stamp
 	@echo "Installing what the tests need"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[test]"
+	@touch $@
+
+.venv/fuzz.stamp: .venv/test.stamp
+	@echo "Installing the fuzzer"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fuzz]"
 	@touch $@
 
 .venv/dev.stamp: .venv/test.stamp
