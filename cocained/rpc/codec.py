@@ -78,6 +78,7 @@ class Decoder:
     __slots__ = (
         "_array_limit",
         "_frame_limit",
+        "_is_ragged",
         "_outline",
         "_short_array",
         "_spare",
@@ -96,6 +97,8 @@ class Decoder:
         # Both belong to one frame that has begun and not ended.
         self._outline: Outline | None = None
         self._unpacker: msgpack.Unpacker | None = None
+        # The last data ended within a frame; the next probably do, too.
+        self._is_ragged = False
         self._spare = _SPARES.setdefault((frame_limit, array_limit), [])
         #: what was wrong with the bytes; nothing is decoded after it
         self.fault: RemoteProtocolError | None = None
@@ -145,6 +148,8 @@ class Decoder:
         ours behind the data tells: it comes out last and by itself, or the
         data end within a frame or are at fault.
         """
+        if self._is_ragged:
+            return self._decode_some(data, frames)
         spare = self._spare
         unpacker = spare.pop() if spare else self._new_unpacker(self._short_array)
         unpacker.feed(data)
@@ -173,7 +178,8 @@ class Decoder:
         except (ValueError, TypeError, msgpack.UnpackException):
             # A long array, perhaps.  If it is worse, the same comes again.
             pass
-        if taken < len(data):
+        self._is_ragged = taken < len(data)
+        if self._is_ragged:
             self._outline = Outline(self._frame_limit)
             self._unpacker = self._new_unpacker(self._array_limit)
         return taken

@@ -17,8 +17,10 @@ import termios
 from array import array
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
+from twisted.internet.abstract import FileDescriptor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
@@ -122,6 +124,7 @@ class SessionProtocol(Protocol):
         self._stall: IDelayedCall | None = None
         self._closed = False
         self._rest: deque[memoryview] = deque()
+        self._put: Callable[[bytes], None]
         #: called once with this protocol when the connection is gone
         self.on_lost: Callable[[SessionProtocol], None] | None = None
         self.session = Session(
@@ -140,6 +143,10 @@ class SessionProtocol(Protocol):
         if ITCPTransport.providedBy(transport):
             transport.setTcpNoDelay(True)
             transport.setTcpKeepAlive(True)
+        if isinstance(transport, FileDescriptor):
+            self._put = partial(self._put_now, transport)
+        else:
+            self._put = transport.write
         transport.registerProducer(self, True)  # type: ignore[attr-defined]
 
     @override
@@ -189,7 +196,7 @@ class SessionProtocol(Protocol):
 
     def write(self, data: bytes) -> None:
         if len(data) <= WINDOW and not self._rest:
-            self.transport.write(data)
+            self._put(data)
             return
         self._rest.append(memoryview(data))
         self._write_rest()
@@ -200,7 +207,29 @@ class SessionProtocol(Protocol):
             view = self._rest.popleft()
             if len(view) > WINDOW:
                 self._rest.appendleft(view[WINDOW:])
-            self.transport.write(bytes(view[:WINDOW]))
+            self._put(bytes(view[:WINDOW]))
+
+    def _put_now(self, transport: FileDescriptor, data: bytes) -> None:
+        """
+        Give the socket what it takes at once, and the transport the rest.
+
+        Nearly always it takes everything.  That spares the reactor a turn, and
+        the poller two system calls.  What it does not take makes the transport
+        full, whatever its own idea of that is: so it is empty if not paused.
+        """
+        if self._stall is None:
+            while data:
+                sent = transport.writeSomeData(data)
+                # An exception is left to the reactor: it comes again there.
+                if isinstance(sent, BaseException) or not sent:
+                    break
+                data = data[sent:]
+            else:
+                return
+        transport.write(data)
+        if self._stall is None:
+            transport.producerPaused = True
+            self.pauseProducing()
 
     def pause(self) -> None:
         if not self._closed:
