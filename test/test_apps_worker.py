@@ -364,8 +364,8 @@ class SpawnTests(WorkerCase):
     """From the order to spawn to the program that runs."""
 
     def test_provides_the_interface(self) -> None:
-        """A worker is what an isolate reports to."""
-        self.assertTrue(verifyObject(IWorkerObserver, self.machine))
+        """A worker's process is what an isolate reports to."""
+        self.assertTrue(verifyObject(IWorkerObserver, self.machine.process))
 
     def test_what_is_asked_of_the_isolate(self) -> None:
         """
@@ -377,7 +377,7 @@ class SpawnTests(WorkerCase):
         self.assertEqual(self.spawn.executable, "worker")
         self.assertEqual(self.spawn.arguments, {"--app": "app", "--uuid": UUID})
         self.assertEqual(self.spawn.environment, {"LANG": "C"})
-        self.assertIs(self.spawn.observer, self.machine)
+        self.assertIs(self.spawn.observer, self.machine.process)
 
     def test_spawn_timeout(self) -> None:
         """A spawn that takes too long is given up with code 1, and cancelled."""
@@ -399,7 +399,9 @@ class SpawnTests(WorkerCase):
         self.spawn.fail(SpawnError("no such file: worker", 2))
 
         self.assertIsInstance(self.machine.error, SpawnError)
-        self.assertIn(b"no such file: worker", b"\n".join(self.machine.lines.dump()))
+        self.assertIn(
+            b"no such file: worker", b"\n".join(self.machine.process.lines.dump())
+        )
         self.assert_buried()
 
     def test_spawn_failure_of_a_plugin(self) -> None:
@@ -432,7 +434,7 @@ class SpawnTests(WorkerCase):
 
         self.assertEqual(self.isolate.spawns, [])
         self.assertEqual(
-            self.machine.lines.dump(),
+            self.machine.process.lines.dump(),
             [b"[cocained] worker ended: locator not found"],
         )
         self.assert_buried()
@@ -453,11 +455,11 @@ class SpawnTests(WorkerCase):
     def test_identity(self) -> None:
         """The process is known to people as soon as it runs."""
         self.machine.start()
-        self.assertEqual(self.machine.identity, "")
+        self.assertEqual(self.machine.process.identity, "")
 
         self.spawn.ready()
 
-        self.assertEqual(self.machine.identity, "memory 1")
+        self.assertEqual(self.machine.process.identity, "memory 1")
 
 
 class HandshakeTests(WorkerCase):
@@ -561,7 +563,7 @@ class HandshakeTests(WorkerCase):
         self.assertEqual(self.owner.heard, ["gone"])
         self.spawn.exit(-9)
         self.assertEqual(
-            self.machine.lines.dump(),
+            self.machine.process.lines.dump(),
             [
                 b"importing the world",
                 b"[cocained] worker ended: [21503, 4] timed out while activating;"
@@ -578,7 +580,7 @@ class HandshakeTests(WorkerCase):
         self.spawn.exit(1)
 
         self.assertEqual(
-            self.machine.lines.dump(),
+            self.machine.process.lines.dump(),
             [
                 b"ImportError: no module",
                 b"[cocained] worker ended: the worker exited with status 1 before"
@@ -728,7 +730,7 @@ class FarewellTests(WorkerCase):
         self.assertIs(self.machine.state, S.CLOSED)
         self.assertIsNone(self.machine.error)
         self.spawn.exit(0)
-        self.assertEqual(self.machine.lines.dump(), [])
+        self.assertEqual(self.machine.process.lines.dump(), [])
         self.assert_buried_soon()
 
     def test_asked_and_not_answered(self) -> None:
@@ -961,7 +963,7 @@ class OutputTests(WorkerCase):
         self.spawn.output(b"o\nthree")
 
         self.assertEqual(self.owner.lines, [b"one", b"two"])
-        self.assertEqual(self.machine.lines.dump(), [b"one", b"two", b"three"])
+        self.assertEqual(self.machine.process.lines.dump(), [b"one", b"two", b"three"])
 
     def test_limit(self) -> None:
         """Only the last lines are kept, our own among them."""
@@ -971,7 +973,7 @@ class OutputTests(WorkerCase):
         peer.disconnect()
         self.spawn.exit(1)
 
-        *lines, ours = self.machine.lines.dump()
+        *lines, ours = self.machine.process.lines.dump()
         self.assertEqual(lines, [b"96", b"97", b"98", b"99"])
         self.assertIn(b"exited with status 1", ours)
 

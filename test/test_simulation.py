@@ -236,8 +236,8 @@ class SparesProcesses(Overseer):
 
     def stop(self, patience: float | None = None) -> Deferred[None]:
         for worker in self.pool.workers.values():
-            if worker._handle is not None:
-                worker._exited = "not at all"
+            if worker.process.has_run:
+                worker.process.end = "not at all"
         return super().stop(patience)
 
 

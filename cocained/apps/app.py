@@ -36,7 +36,7 @@ from cocained.errors import (
     SpoolError,
     WorkerCode,
 )
-from cocained.interfaces import IIsolate, INode, IRemoteService
+from cocained.interfaces import IIsolate, INode, IRemoteService, ISpoolProgress
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 
@@ -240,6 +240,10 @@ class App:
         else:
             report = {}
         report["state"] = self.state.value
+        isolate: Any = self._isolate
+        if self.state is AppState.SPOOLING and ISpoolProgress.providedBy(isolate):
+            if isolate.progress is not None:
+                report["progress"] = dict(isolate.progress)
         if self.error is not None:
             report["error"] = int(self.error.code)
             report["cause"] = self.error.reason
@@ -283,7 +287,7 @@ class App:
             self._later(self._unpublish())
 
     def worker_crashed(self, worker: Worker) -> None:
-        lines = worker.lines.dump()
+        lines = worker.process.lines.dump()
         if not lines:
             return  # crashlog-limit is 0
         stored = self._library.store_crashlog(

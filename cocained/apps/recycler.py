@@ -146,7 +146,7 @@ class Recycler:
         for worker, lot in self._lots.items():
             memory = 0.0
             if self._keys.memory:
-                memory = (worker.usage() or {}).get("memory", 0.0)
+                memory = (worker.process.usage() or {}).get("memory", 0.0)
             why = excess(lot, worker.accepted, now - worker.started, memory)
             if why is not None and worker.is_running:
                 self._replace(worker, why)

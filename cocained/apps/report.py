@@ -83,7 +83,7 @@ def _pool(overseer: Overseer, profile: dict[str, Any], now: float) -> dict[str, 
 def _worker(worker: Worker, profile: dict[str, Any], now: float) -> dict[str, Any]:
     invocations = worker.invocations
     oldest = min((i.assigned for i in invocations), default=now)
-    usage = worker.usage()
+    usage = worker.process.usage()
     report = {
         "accepted": worker.accepted,
         "load:tx": sum(i.load_tx for i in invocations),

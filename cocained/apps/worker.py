@@ -12,18 +12,15 @@ process has been collected.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from zope.interface import implementer
 
-from cocained.apps.crashlog import Lines
 from cocained.apps.dialect import Dialect
 from cocained.apps.invocation import Invocation
+from cocained.apps.process import Process
 from cocained.apps.roles import Launch, Owner, Speech, Timeouts
 from cocained.errors import (
     WORKER_TEXTS,
@@ -33,7 +30,7 @@ from cocained.errors import (
     RemoteError,
     WorkerCode,
 )
-from cocained.interfaces import IIsolate, IWorkerHandle, IWorkerObserver
+from cocained.interfaces import IIsolate
 from cocained.rpc.session import Session
 from cocained.rpc.wire import cancelled, end_of_file
 
@@ -60,7 +57,6 @@ class State(Enum):
     BROKEN = "broken"
 
 
-@implementer(IWorkerObserver)
 class Worker:
     """
     One worker's machine.
@@ -96,19 +92,14 @@ class Worker:
         #: when it last became free of events
         self.idle_since = self.started
         self.error: CocainedError | None = None
-        self.lines = Lines(timeouts.crashlog_limit)
+        self.process = Process(isolate, launch, timeouts.crashlog_limit, self)
         self.invocations: dict[Invocation, None] = {}
         self._owner = owner
-        self._launch = launch
-        self._isolate = isolate
         self._timeouts = timeouts
         self._clock = clock
         self._timer: IDelayedCall | None = None
         self._heartbeat: IDelayedCall | None = None
-        self._spawning: Deferred[IWorkerHandle] | None = None
-        self._handle: IWorkerHandle | None = None
         self._is_attached = False
-        self._exited: str | None = None
         self._buried = False
 
     def __repr__(self) -> str:
@@ -129,65 +120,56 @@ class Worker:
         """Whether it has had events that ended before it did."""
         return self.accepted > len(self.invocations)
 
-    @property
-    def identity(self) -> str:
-        """The process or container, for people."""
-        return self._handle.identity if self._handle is not None else ""
-
-    def usage(self) -> Mapping[str, float] | None:
-        """Say what the process takes, see :class:`IWorkerHandle`."""
-        return None if self._handle is None else self._handle.usage()
-
     # Spawning
 
     def start(self) -> None:
         """Spawn the process."""
         self._arm(self._timeouts.spawn_timeout, WorkerCode.SPAWN_TIMEOUT)
         try:
-            arguments = self._launch.arguments(self.uuid)
+            self.process.start(self.uuid)
         except IsolateError as error:
             self._break(error)
-            return
-        self._spawning = maybeDeferred(
-            self._isolate.spawn,
-            self._launch.executable,
-            arguments,
-            self._launch.environment,
-            self,
-        )
-        self._spawning.addCallbacks(self._spawned, self._spawn_failed)
 
-    def _spawned(self, handle: IWorkerHandle) -> None:
-        self._spawning = None
-        self._handle = handle
+    # Parent, for the process
+
+    def spawned(self) -> None:
         if self.is_gone:
-            handle.kill()
+            self.process.kill()
             return
         log.info(
             "worker {worker} of app {app} has been spawned as {identity}",
             worker=self.uuid,
-            app=self._isolate.name,
-            identity=handle.identity,
+            app=self.process.app,
+            identity=self.process.identity,
         )
         self.state = State.HANDSHAKING
         self._arm(self._timeouts.handshake_timeout, WorkerCode.ACTIVATE_TIMEOUT)
         if self._is_attached:
             self._activate()
 
-    def _spawn_failed(self, failure: Failure) -> None:
-        self._spawning = None
-        error = failure.value
-        if isinstance(error, CancelledError):
-            self._exited = "never started"
-            self._bury()
-            return
-        if not isinstance(error, CocainedError):
-            log.failure("cannot spawn a worker", failure=failure)
-            error = IsolateError(str(error))
-        self._exited = "could not be started"
-        if not self.is_gone:
+    def spawn_failed(self, error: CocainedError | None) -> None:
+        if error is not None and not self.is_gone:
             self._break(error)
         self._bury()
+
+    def printed(self, lines: list[bytes]) -> None:
+        self._owner.worker_output(self, lines)
+
+    def exited(self) -> None:
+        connected = self._is_attached and self.session.is_open
+        if connected and not self.is_gone:
+            # Its last answers may still be on their way to us.
+            self._arm_call(EXIT_GRACE, self._hang_up)
+            return
+        if self.state is State.TERMINATING:
+            self._close()
+        elif not self.is_gone:
+            reason = f"the worker {self.process.end} before its handshake"
+            self._break(IsolateError(reason))
+        self._bury()
+
+    def _hang_up(self) -> None:
+        self.session.hang_up(end_of_file())
 
     # The handshake
 
@@ -246,7 +228,7 @@ class Worker:
         log.warn(
             "worker {worker} of app {app} ends by itself: [{code}] {reason}",
             worker=self.uuid,
-            app=self._isolate.name,
+            app=self.process.app,
             code=code,
             reason=ascii(reason[:FAREWELL_SIZE]),
         )
@@ -274,33 +256,10 @@ class Worker:
             log.info(
                 "worker {worker} of app {app} has lost its connection: {error}",
                 worker=self.uuid,
-                app=self._isolate.name,
+                app=self.process.app,
                 error=error,
             )
             self._break(_why(WorkerCode.CONTROL_LOST), gently=True)
-
-    # From the isolate
-
-    def output(self, data: bytes) -> None:
-        lines = self.lines.feed(data)
-        if lines:
-            self._owner.worker_output(self, lines)
-
-    def exited(self, reason: str, error: bool) -> None:
-        self._exited = reason
-        connected = self._is_attached and self.session.is_open
-        if connected and not self.is_gone:
-            # Its last answers may still be on their way to us.
-            self._arm_call(EXIT_GRACE, self._hang_up)
-            return
-        if self.state is State.TERMINATING:
-            self._close()
-        elif not self.is_gone:
-            self._break(IsolateError(f"the worker {reason} before its handshake"))
-        self._bury()
-
-    def _hang_up(self) -> None:
-        self.session.hang_up(end_of_file())
 
     # From the overseer
 
@@ -345,7 +304,7 @@ class Worker:
         log.warn(
             "worker {worker} of app {app} did not answer to terminate",
             worker=self.uuid,
-            app=self._isolate.name,
+            app=self.process.app,
         )
         self._close(gently=False)
 
@@ -353,8 +312,8 @@ class Worker:
         """End the worker now."""
         if not self.is_gone:
             self._close(gently=False)
-        elif self._handle is not None and self._exited is None:
-            self._handle.kill()
+        else:
+            self.process.kill()
 
     # The end
 
@@ -383,40 +342,34 @@ class Worker:
         # the connection knows them no more.
         for invocation in [i for i in self.invocations if not i.load_rx]:
             invocation.finish()
-        if self._spawning is not None:
-            self._spawning.cancel()
-        elif self._handle is not None and self._exited is None:
-            if gently:
-                self._arm_call(EXIT_GRACE, self._handle.terminate)
-            else:
-                self._handle.kill()
-        if self._exited is not None or self._handle is None:
-            self._bury()
+        if gently and self.process.is_running:
+            self._arm_call(EXIT_GRACE, self.process.terminate)
+        else:
+            self.process.kill()
+        self._bury()
 
     def _bury(self) -> None:
-        if self._buried or (self._exited is None and self._handle is not None):
-            return
-        if self._spawning is not None:
+        if self._buried or not self.process.is_over:
             return
         self._buried = True
         self._disarm()
         if self.error is not None:
             reason = str(self.error)
-            if self._handle is not None:
-                reason += f"; the process {self._exited}"
-            self.lines.note(f"[cocained] worker ended: {reason}".encode())
+            if self.process.has_run:
+                reason += f"; the process {self.process.end}"
+            self.process.lines.note(f"[cocained] worker ended: {reason}".encode())
             log.warn(
                 "worker {worker} of app {app} ended: {reason}",
                 worker=self.uuid,
-                app=self._isolate.name,
+                app=self.process.app,
                 reason=reason,
             )
         else:
             log.info(
                 "worker {worker} of app {app} has {reason}",
                 worker=self.uuid,
-                app=self._isolate.name,
-                reason=self._exited or "ended",
+                app=self.process.app,
+                reason=self.process.end or "ended",
             )
         self._owner.worker_buried(self)
 

@@ -80,7 +80,7 @@ class Staff(Component[NoArgs]):
 
     def worker_crashed(self, worker: Worker) -> None:
         self.crashed += 1
-        worker.lines.dump()
+        worker.process.lines.dump()
 
     def worker_printed(self, worker: Worker, lines: list[Any]) -> None:
         """What they print is of no interest."""
