@@ -37,6 +37,7 @@ lint: .venv/dev.stamp
 
 types: .venv/dev.stamp
 	$(BIN)/mypy
+	cd examples/plugins && ../../$(BIN)/mypy
 
 layers: .venv/dev.stamp
 	$(BIN)/lint-imports

@@ -223,7 +223,7 @@ LIMITS = (
         "error ``[12, 75]``",
     ),
     Limit(
-        "cocained.storages.files.MAX_WAITING_BYTES",
+        "cocained.storages.changes.MAX_WAITING_BYTES",
         "bytes",
         "of blobs that wait to be written; one write of any size fits alone",
         "error ``[12, 11]``: try again later",

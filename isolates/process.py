@@ -59,7 +59,7 @@ class ProcessIsolate(Component[ProcessArgs]):
         It runs as the node's user, outside of the walls.
     """
 
-    Args = ProcessArgs
+    Args: type[ProcessArgs] = ProcessArgs
     launcher: Sequence[str] = ()
 
     def __init__(self, node: INode, name: str, args: ProcessArgs) -> None:

@@ -17,7 +17,8 @@ from cocained.bounded import BoundedStorage
 from cocained.errors import StorageError
 from cocained.interfaces import IStorage
 from cocained.storages.memory import MemoryArgs, MemoryStorage
-from cocained.test.contracts import NameSpaceContract, stub_node
+from cocained.testing import stub_node
+from cocained.testing.contracts import NameSpaceContract
 
 
 @implementer(IStorage)

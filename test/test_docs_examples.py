@@ -35,6 +35,13 @@ DOCS = os.path.join(
 EXAMPLES = os.path.join(DOCS, "examples")
 DROPIN = os.path.join(EXAMPLES, "twisted", "plugins", "example_cocained.py")
 
+#: A distribution of its own, and what tools leave in it.
+DISTRIBUTION = os.path.join(os.path.dirname(DOCS), "examples", "plugins")
+LITTER = (
+    *("/build/", "/var/", ".egg-info/", "__pycache__", "dropin.cache"),
+    *("/.mypy_cache/", "/.ruff_cache/"),
+)
+
 #: What each kind promises.
 CONTRACTS = {
     "service": interfaces.IRemoteService,
@@ -113,6 +120,16 @@ class DropinTests(Examples):
             self.assertIn(f"examples/{module}.py", page)
         self.assertIn("examples/twisted/plugins/example_cocained.py", page)
         self.assertIn("examples/setup.cfg", page)
+
+    def test_the_page_shows_the_distribution(self) -> None:
+        """Every file of the distribution is in the tree that the page draws."""
+        with open(os.path.join(DOCS, "extending.rst"), encoding="utf-8") as file:
+            tree = file.read().partition("    examples/plugins\n")[2].partition("\n\n")
+        for folder, _, files in os.walk(DISTRIBUTION):
+            for name in files:
+                place = os.path.join(folder, name)
+                if not any(part in place for part in LITTER):
+                    self.assertIn(f"─ {name}", tree[0])
 
 
 class TablesTests(SynchronousTestCase):

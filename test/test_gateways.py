@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.config import convert
 from cocained.errors import ConfigError
 from cocained.gateways import CLUSTER_KEY, AdhocArgs, AdhocGateway, DuplicateRemote
-from cocained.test.contracts import GatewayContract, stub_node
+from cocained.testing import stub_node
+from cocained.testing.contracts import GatewayContract
 
 
 def adhoc(**args: Any) -> AdhocGateway:

@@ -1020,6 +1020,38 @@ class SpawnTests(TestCase):
 
         self.assertEqual(observer.ends, [("exited with status 0", False)])
 
+    async def test_launcher(self) -> None:
+        """An isolate that inherits this one puts words before the program."""
+        isolate = await self.spooled('#!/bin/sh\necho "$LAUNCHED" "$@"\n')
+        isolate.launcher = ("/usr/bin/env", "LAUNCHED=by-env")
+        observer = Observer()
+        await isolate.spawn("worker", {"--app": "echo"}, {}, observer)
+        await observer.when_ended()
+
+        self.assertEqual(observer.data, b"by-env --app echo\n")
+
+    async def test_launcher_outside_of_walls(self) -> None:
+        """The launcher comes before the limits, which are the worker's."""
+        isolate = await self.spooled(
+            '#!/bin/sh\necho "$LAUNCHED"; ulimit -n\n', rlimits={"nofile": 64}
+        )
+        isolate.launcher = ("/usr/bin/env", "LAUNCHED=by-env")
+        observer = Observer()
+        await isolate.spawn("worker", {}, {}, observer)
+        await observer.when_ended()
+
+        self.assertEqual(observer.data, b"by-env\n64\n")
+
+    async def test_launcher_refused(self) -> None:
+        """A program that cannot be run is told as without a launcher."""
+        isolate = await self.spooled("")
+        isolate.launcher = ("/usr/bin/env",)
+        failed = isolate.spawn("nothing", {}, {}, Observer())
+
+        error = await self.assertFailure(failed, SpawnError)
+
+        self.assertIn("there is no such file", str(error))
+
     async def test_refused(self) -> None:
         """What cannot be run fails the Deferred, and the observer hears nothing."""
         isolate = await self.spooled("")

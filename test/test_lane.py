@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.errors import StorageError
 from cocained.lane import MAX_UNDELIVERED, Lane
-from cocained.test.contracts import THREAD_TIMEOUT, stub_node
+from cocained.testing import stub_node
+from cocained.testing.reactor import THREAD_TIMEOUT
 
 
 def pumped_reactor() -> Any:

@@ -40,7 +40,7 @@ from cocained.loggers.format import (
 )
 from cocained.loggers.syslog import SyslogArgs, SyslogLogger, parse_address
 from cocained.loggers.writer import LineArgs, LineLogger
-from cocained.test.contracts import PumpedReactor, StubNode
+from cocained.testing import PumpedReactor, StubNode
 
 #: 2026-11-22T04:33:00.123Z
 NOW = 1795321980.123

@@ -16,13 +16,13 @@ from typing import Any
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from cocained.errors import ConfigError, StorageError
+from cocained.storages.changes import MAX_WAITING_BYTES, Changes
 from cocained.storages.disk import CACHED_LIMIT, KNOWN_FOLDERS, Disk
 from cocained.storages.files import (
-    MAX_WAITING_BYTES,
     SWEEP_PAUSE,
     SWEEP_STEP,
     FilesArgs,
@@ -31,12 +31,9 @@ from cocained.storages.files import (
 from cocained.storages.memory import MemoryArgs, MemoryStorage
 from cocained.storages.names import MAX_PLACE, Intent, check_key, place
 from cocained.storages.scratch import create_scratch, sweep
-from cocained.test.contracts import (
-    THREAD_TIMEOUT,
-    NameSpaceContract,
-    StorageCase,
-    stub_node,
-)
+from cocained.testing import stub_node
+from cocained.testing.contracts import NameSpaceContract, StorageCase
+from cocained.testing.reactor import THREAD_TIMEOUT
 
 
 class MemoryStorageTests(NameSpaceContract, SynchronousTestCase):
@@ -107,6 +104,53 @@ class MemoryStorageTests(NameSpaceContract, SynchronousTestCase):
         self.successResultOf(storage.write("c", "k", b"v"))
         self.assertIsNone(storage.start())
         self.assertIsNone(storage.stop())
+
+
+class ChangesTests(SynchronousTestCase):
+    """Changes that take place whether or not somebody wants the answer."""
+
+    def setUp(self) -> None:
+        self.running: list[Deferred[None]] = []
+        self.changes = Changes(self.run_later, "core", limit=100)
+
+    def run_later(self, function: Any, *args: Any) -> Deferred[None]:
+        """Stand for a thread that is slow."""
+        self.running.append(Deferred())
+        return self.running[-1]
+
+    def test_any_size_alone(self) -> None:
+        """A change larger than the limit is taken when no other waits."""
+        self.assertNoResult(self.changes.run(1000, print))
+
+        refused = self.changes.run(1, print)
+
+        self.assertIn("limit", str(self.failureResultOf(refused, StorageError).value))
+        self.assertEqual(len(self.running), 1)
+
+    def test_removals_are_taken(self) -> None:
+        """What holds no bytes is taken whatever waits."""
+        self.changes.run(1000, print)
+
+        self.assertNoResult(self.changes.run(0, print))
+
+    def test_cancelled(self) -> None:
+        """A change whose answer is given up goes on, and counts until its end."""
+        answer = self.changes.run(60, print)
+        answer.cancel()
+
+        self.failureResultOf(answer, CancelledError)
+        self.assertFalse(self.running[0].called)
+        self.assertEqual(self.changes.waiting_bytes, 60)
+        self.running[0].callback(None)
+        self.assertEqual(self.changes.waiting_bytes, 0)
+
+    def test_failed(self) -> None:
+        """A failure reaches who asked, and makes room."""
+        answer = self.changes.run(60, print)
+        self.running[0].errback(StorageError(errno.EIO, "no"))
+
+        self.failureResultOf(answer, StorageError)
+        self.assertEqual(self.changes.waiting_bytes, 0)
 
 
 class FilesCase(StorageCase, SynchronousTestCase):
@@ -572,7 +616,7 @@ class LifeTests(FilesCase):
     def test_waiting_bytes(self) -> None:
         """Blobs that wait for a slow disk have a limit together."""
         release = self.hold()
-        self.storage._waiting_bytes = MAX_WAITING_BYTES - 10
+        self.storage._changes.waiting_bytes = MAX_WAITING_BYTES - 10
         fits = self.storage.write("ns1", "k", b"x" * 10)
 
         error = self.assert_refused(errno.EAGAIN, self.storage.write("ns1", "k2", b"x"))
@@ -580,7 +624,7 @@ class LifeTests(FilesCase):
         self.assertIn(str(MAX_WAITING_BYTES), error.reason)
         release.set()
         self.result_of(fits)
-        self.assertEqual(self.storage._waiting_bytes, MAX_WAITING_BYTES - 10)
+        self.assertEqual(self.storage._changes.waiting_bytes, MAX_WAITING_BYTES - 10)
 
     def test_waiting_bytes_are_given_back(self) -> None:
         """Failed and cancelled writes count no longer either."""
@@ -590,7 +634,7 @@ class LifeTests(FilesCase):
 
         self.assert_refused(errno.EACCES, failed)
         self.failureResultOf(cancelled, CancelledError)
-        self.assertEqual(self.storage._waiting_bytes, 0)
+        self.assertEqual(self.storage._changes.waiting_bytes, 0)
 
     def test_cancelled_find_is_skipped(self) -> None:
         """A find that has not begun does no work when nobody wants it."""

@@ -4,6 +4,7 @@ The storages that come with the project.
 
 * :mod:`cocained.storages.names` says which names are fit (pure);
 * :mod:`cocained.storages.disk` does the blocking work on a file system;
+* :mod:`cocained.storages.changes` runs changes that must not be lost;
 * :mod:`cocained.storages.files` is the storage ``files`` made of both;
 * :mod:`cocained.storages.memory` is the storage ``memory``: the same
   behaviour, and nothing stays when the node ends.

@@ -27,6 +27,7 @@ from cocained.component import Component
 from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import INode, IStorage
 from cocained.lane import Lane
+from cocained.storages.changes import Changes
 from cocained.storages.disk import Disk
 from cocained.storages.names import os_refusal, place, take_tags
 from cocained.storages.scratch import sweep
@@ -37,10 +38,6 @@ Ts = TypeVarTuple("Ts")
 #: Default of ``max-object``: far above any app archive, far below what makes
 #: a node swap.
 MAX_OBJECT = 1 << 30
-
-#: Bytes of blobs that may wait to be written.  One write of any size fits in
-#: when no other waits.
-MAX_WAITING_BYTES = 1 << 28
 
 #: Directory entries that the sweep at the start looks at: a few seconds of
 #: work in all, and enough for every store that was ever seen.
@@ -90,7 +87,7 @@ class FilesStorage(Component[FilesArgs]):
         super().__init__(node, name, args)
         self._disk = Disk(os.path.abspath(node.resolve(args.path)), args.max_object)
         self._lane = Lane(node.reactor, f"storage {name!r}")
-        self._waiting_bytes = 0
+        self._changes = Changes(self._run, name)
         self._sweep_call: IDelayedCall | None = None
         self._stopped = False
 
@@ -137,55 +134,31 @@ class FilesStorage(Component[FilesArgs]):
             return fail(os_refusal(errno.ENOENT, where))
         except StorageError as error:
             return fail(error)
-        return self._lane.run(disk.read, path).addErrback(self._eb_only_ours)
+        return self._run(disk.read, path)
 
     def write(
         self, collection: str, key: str, blob: bytes, tags: Iterable[str] = ()
     ) -> Deferred[None]:
-        waiting = self._waiting_bytes
-        if waiting and waiting + len(blob) > MAX_WAITING_BYTES:
-            return fail(
-                StorageError(
-                    errno.EAGAIN,
-                    f"storage {self.name!r}: {waiting} bytes wait to be written, "
-                    f"and {MAX_WAITING_BYTES} is the limit; try again later",
-                )
-            )
         try:
             names = take_tags(tags)
         except StorageError as error:
             return fail(error)
-        self._waiting_bytes += len(blob)
-        return self._change(
+        return self._changes.run(
             len(blob), self._disk.write, collection, key, bytes(blob), names
         )
 
     def remove(self, collection: str, key: str) -> Deferred[None]:
-        return self._change(0, self._disk.remove, collection, key)
+        return self._changes.run(0, self._disk.remove, collection, key)
 
     def find(self, collection: str, tags: Iterable[str]) -> Deferred[list[str]]:
         try:
             names = take_tags(tags)
         except StorageError as error:
             return fail(error)
-        return self._lane.run(self._disk.find, collection, names).addErrback(
-            self._eb_only_ours
-        )
+        return self._run(self._disk.find, collection, names)
 
-    def _change(
-        self, size: int, function: Callable[[*Ts], None], *args: *Ts
-    ) -> Deferred[None]:
-        """Run a change that takes place whether or not its answer is wanted."""
-
-        def released(result: T) -> T:
-            self._waiting_bytes -= size
-            return result
-
-        answer: Deferred[None] = Deferred()
-        done = self._lane.run(function, *args).addBoth(released)
-        done.addErrback(self._eb_only_ours)
-        done.addCallbacks(answer.callback, answer.errback)
-        return answer
+    def _run(self, function: Callable[[*Ts], T], *args: *Ts) -> Deferred[T]:
+        return self._lane.run(function, *args).addErrback(self._eb_only_ours)
 
     def _eb_only_ours(self, failure: Failure) -> Failure:
         """Keep the promise that nothing but ``StorageError`` comes out."""

@@ -6,6 +6,9 @@ Time passes and bytes move only when a test says so; there are no sockets, no
 threads and no processes.  A :class:`Peer` is the far end of a connection, a
 :class:`ScriptedWorker` one that speaks as workers do; a :class:`FakeNode` has
 a :class:`MemoryReactor` and whatever a test puts into it.
+
+:mod:`cocained.testing.contracts` has what every storage and gateway must do, as
+mixins for the tests of those that a plugin brings.
 """
 
 from cocained.testing.nodes import (

@@ -1,8 +1,11 @@
-# -*- test-case-name: cocained.test.test_storages -*-
+# -*- test-case-name: cocained.test.test_storages,cocained.test.test_gateways -*-
+# mypy: allow-untyped-calls
+# (Assertions of trial have no types.)
 """
 What every implementation of an interface must do, as mixins for test cases.
 
-Run by the real thing and by its double, so that the double cannot drift.
+Run by the real thing and by its double, so that the double cannot drift; and by
+whoever brings an implementation of their own (``docs/extending.rst``).
 """
 
 from __future__ import annotations
@@ -17,8 +20,6 @@ from zope.interface.verify import verifyObject
 
 from cocained.errors import StorageError
 from cocained.interfaces import IGateway, IStorage
-from cocained.testing import PumpedReactor, StubNode, stub_node
-from cocained.testing.reactor import THREAD_TIMEOUT
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -26,22 +27,13 @@ else:
     # Trial runs every test case that it finds in a module, imported or not.
     _Case = object
 
-__all__ = [
-    "THREAD_TIMEOUT",
-    "GatewayContract",
-    "NameSpaceContract",
-    "PumpedReactor",
-    "StorageCase",
-    "StorageContract",
-    "StubNode",
-    "stub_node",
-]
+__all__ = ["GatewayContract", "NameSpaceContract", "StorageCase", "StorageContract"]
 
 
 class StorageCase(_Case):
     """Waits for storages that answer at once and for those with a thread."""
 
-    #: A :class:`StubNode`; ``Any`` since it is less than a whole node.
+    #: A :func:`~cocained.testing.stub_node`, which is less than a whole node.
     node: Any
     storage: Any
 

@@ -1,0 +1,1 @@
+"""Tests of cocained-annex: ``python -m twisted.trial cocained_annex``."""
