@@ -363,6 +363,15 @@ class IWorkerHandle(Interface):
         """
 
 
+class ISpoolProgress(Interface):
+    """What an isolate may provide besides: how far its spooling is."""
+
+    progress: Mapping[str, Any] | None = Attribute(
+        "``text`` for people and, if it is known, ``percent``, 0 to 100; ``None``"
+        " while there is nothing to tell.  Cheap; ``info`` shows it."
+    )
+
+
 class IIsolate(IComponent):
     """
     The means to run the workers of one app; *name* is the app's name.
