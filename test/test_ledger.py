@@ -11,8 +11,10 @@ from pathlib import Path
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
+import cocained
 from cocained.test.live.ledger import CAUSES, LATENESS, LOST, TOLD, Ending, Ledger
 
+TESTING = Path(cocained.__file__).resolve().parent / "testing"
 GUARANTEES = Path(__file__).resolve().parent.parent / "docs" / "guarantees.rst"
 
 
@@ -224,6 +226,7 @@ class DocumentTests(SynchronousTestCase):
             (source,) = [
                 *folder.glob(f"{module}.py"),
                 *folder.glob(f"live/{module}.py"),
+                *TESTING.glob(f"{module}.py"),
             ]
             body = source.read_text().partition(f"class {case}(")[2]
             self.assertIn(f"def {test}(", body.partition("\nclass ")[0], module)
