@@ -234,6 +234,11 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "test_failures.DocumentTests.test_escaping",
         "test_isolates_process.InheritanceTests.test_descriptors",
     ),
+    "11.4": (
+        "test_isolates_docker.LifeTests.test_life",
+        "test_isolates_docker.KeyTests.test_original",
+        "test_isolates_docker.ImageTests.test_pulled",
+    ),
     "11.5": (
         _LIFE + "CrashlogTests.test_layout",
         _WORKERS + "EndTests.test_crash",

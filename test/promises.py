@@ -30,7 +30,6 @@ class Unbuilt(NamedTuple):
 
 
 CLUSTER = Unbuilt("cluster", ("cluster", "predefine"))
-DOCKER = Unbuilt("docker isolate", ("isolate", "docker"))
 IPVS = Unbuilt("ipvs gateway", ("gateway", "ipvs"))
 PROXY = Unbuilt("HTTP proxy")
 THREADS = Unbuilt("workers in threads", ("isolate", "thread"))
@@ -44,7 +43,6 @@ UNBUILT: Mapping[str, Unbuilt] = {
     "section 5.3": Unbuilt("logging::v2", ("service", "logging::v2")),
     "section 7.5": PROXY,
     "section 11.3": Unbuilt("isolate daemon", ("isolate", "external")),
-    "section 11.4": DOCKER,
     "section 13.1": Unbuilt("authentication"),
     "section 13.2": Unbuilt("authorization"),
     "section 13.3": Unbuilt("metrics", ("service", "metrics")),
@@ -53,7 +51,6 @@ UNBUILT: Mapping[str, Unbuilt] = {
     "row 127": PROXY,
     "row 128": IPVS,
     "row 144": THREADS,
-    "row 259": DOCKER,
 }
 
 #: Rows of which each has a test: workers and clients, pools, streams.

@@ -13,6 +13,7 @@ import msgpack
 from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from cocained.apps.app import LOG_RATE, App, AppState
 from cocained.apps.library import Library
@@ -25,7 +26,7 @@ from cocained.errors import (
     StorageError,
     UnknownPlugin,
 )
-from cocained.interfaces import IRemoteService
+from cocained.interfaces import IRemoteService, ISpoolProgress
 from cocained.rpc.wire import SessionProtocol
 from cocained.storages.memory import MemoryStorage
 from cocained.test.app_case import CLOSE, ENQUEUE, INFO
@@ -48,6 +49,13 @@ class Locators(MemoryDirectory):
 
     def endpoints(self, name: str) -> tuple[tuple[str, int], ...]:
         return self.addresses
+
+
+@implementer(ISpoolProgress)
+class TellingIsolate(MemoryIsolate):
+    """An isolate that says how far its spooling is."""
+
+    progress: Mapping[str, Any] | None = None
 
 
 class SlowStorage(MemoryStorage):
@@ -632,6 +640,22 @@ class InfoTests(RunningCase):
             ["load", "pool", "profile", "publushed", "queue", "rate", "rate_mean",
              "requests", "state", "timings", "timings_reversed", "uptime"],
         )  # fmt: skip
+
+    def test_progress(self) -> None:
+        """While it spools, how far that is, if the isolate tells."""
+        self.node.factories["isolate", "memory"] = TellingIsolate
+        app = self.make()
+        self.successResultOf(Deferred.fromCoroutine(app.load()))
+        self.assertEqual(app.info(1), {"state": "spooling"})
+        isolate: Any = app._isolate
+        isolate.progress = {"text": "half of it", "percent": 50}
+
+        self.assertEqual(
+            app.info(1),
+            {"state": "spooling", "progress": {"text": "half of it", "percent": 50}},
+        )
+        self.successResultOf(Deferred.fromCoroutine(app.start()))
+        self.assertNotIn("progress", app.info(1))
 
     def test_service(self) -> None:
         """The service's own is the same without state and publication."""

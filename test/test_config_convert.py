@@ -61,6 +61,13 @@ class Outer(
     limited: Annotated[int, Meta(ge=1, extra={"text": "must be positive"})] = 1
 
 
+class Short(msgspec.Struct, frozen=True):
+    """A section with a list and a section that have a length."""
+
+    few: Annotated[list[int], Meta(max_length=2)] = []
+    names: Annotated[dict[str, int], Meta(max_length=2)] = {}
+
+
 class Ruled(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A section with rules between its keys."""
 
@@ -198,6 +205,13 @@ class FaultTests(SynchronousTestCase):
         error = self.assertRaises(ConfigError, convert, tree, struct, "args")
         assert isinstance(error, ConfigError)
         return error
+
+    def test_too_many(self) -> None:
+        """A list and a section may have a length."""
+        for args in ({"few": [1, 2, 3]}, {"names": {"a": 1, "b": 2, "c": 3}}):
+            error = self.assertRaises(ConfigError, convert, args, Short)
+            self.assertIn("has 3 entries, at most 2 fit", str(error))
+        self.assertEqual(convert({"few": [1, 2]}, Short).few, [1, 2])
 
     def test_words(self) -> None:
         """Each fault says where, what is wanted and what is there."""

@@ -170,6 +170,10 @@ class _Walk:
         if _is_walkable(bare):
             return self.struct(value, bare, path)
         kind, args = origin_of(bare), get_args(bare)
+        if isinstance(value, (Mapping, list, tuple)):
+            most = min((m.max_length for m in metas if m.max_length), default=None)
+            if most is not None and len(value) > most:
+                return self.fault(path, f"has {len(value)} entries, at most {most} fit")
         if kind is dict and isinstance(value, Mapping):
             return self.mapping(value, args, path, text)
         if kind is list and isinstance(value, (list, tuple)):

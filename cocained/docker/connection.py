@@ -118,6 +118,8 @@ class Connection:
         return self
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        # Or each request writes two lines into the log.
+        factory.noisy = False  # type: ignore[attr-defined]
         connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
         return connecting.addCallback(self._connected)
 

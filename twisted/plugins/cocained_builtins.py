@@ -29,3 +29,7 @@ process_isolate = Entry(
 legacy_process_isolate = Entry(
     "isolate", "legacy_process", "cocained.isolates.process.ProcessIsolate"
 )
+docker_isolate = Entry("isolate", "docker", "cocained.isolates.docker.DockerIsolate")
+legacy_docker_isolate = Entry(
+    "isolate", "legacy_docker", "cocained.isolates.docker.DockerIsolate"
+)

@@ -1,10 +1,10 @@
-# -*- test-case-name: cocained.test.live.test_docker_client -*-
+# -*- test-case-name: cocained.test.test_testing_docker -*-
 """
 The smallest root file system that runs a Python worker.
 
 Everything is copied from this machine, each file to the place that it has
-here: the interpreter that runs the tests, its standard library, what ``ldd``
-says that they load, busybox, ``msgpack`` and the framework.
+here: the interpreter that runs this, its standard library, what ``ldd`` says
+that they load, busybox, and packages.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from pathlib import Path
 
 import msgpack
 
-from cocained.test.live.support import ROOT
+from cocained.testing.docker.daemon import LabError, lacking
 
-#: Where the image has ``msgpack`` and the framework.
+#: Where it has the packages: what ``PYTHONPATH`` must be.
 LIBRARY = "/app/lib"
 
-#: The interpreter, wherever it really is.
-PYTHON = "/usr/bin/python3"
+#: Names of the interpreter, wherever it really is.
+PYTHONS = ("usr/bin/python3", "usr/bin/python")
 
-#: Commands of busybox that tests like to have.
+#: Commands of busybox that one likes to have.
 APPLETS = ("sh", "ls", "cat", "sleep", "kill", "ps", "env", "id", "head", "grep")
 
 #: Parts of the standard library that no worker needs; half of its size.
@@ -58,12 +58,20 @@ FILES = {
 }
 
 
-def make_root(root: Path) -> None:
+def make_root(root: Path, packages: Iterable[Path]) -> None:
     """
-    Fill a directory.
+    Fill a directory; that takes some seconds and about 40 MB.
 
     :param root: an empty one.
+    :param packages: directories of further Python packages, to :data:`LIBRARY`;
+        ``msgpack`` is always there.
+    :raises LabError: a program that this needs, or is to copy, is missing.
     """
+    missing = lacking(("busybox", "ldd"))
+    if missing:
+        raise LabError(
+            f"no {', '.join(missing)}: apt-get install {' '.join(missing.values())}"
+        )
     for name in DIRECTORIES:
         (root / name).mkdir(parents=True)
     for name in LINKS:
@@ -76,8 +84,7 @@ def make_root(root: Path) -> None:
     _copy_python(root)
     _copy_busybox(root)
     library = root / LIBRARY.lstrip("/")
-    packages = (Path(msgpack.__file__).parent, ROOT / "frameworks/python/cocaine")
-    for package in packages:
+    for package in (Path(msgpack.__file__).parent, *packages):
         shutil.copytree(package, library / package.name, ignore=HEAVY)
     for path in _libraries(_programs(root)):
         _copy(path, root)
@@ -95,26 +102,28 @@ def _copy_python(root: Path) -> None:
     # ``_base_executable`` is what ``venv`` itself uses; it may be a link, too.
     interpreter = Path(os.path.realpath(sys.executable))
     _copy(interpreter, root)
-    python = root / PYTHON.lstrip("/")
-    if not python.exists():
-        python.symlink_to(interpreter)
+    for name in PYTHONS:
+        if not os.path.lexists(root / name):
+            (root / name).symlink_to(interpreter)
     library = Path(sysconfig.get_paths()["stdlib"])
     shutil.copytree(library, root / str(library).lstrip("/"), ignore=HEAVY)
 
 
 def _copy_busybox(root: Path) -> None:
     """Copy busybox, under its own name and those of :data:`APPLETS`."""
-    found = shutil.which("busybox")
-    assert found is not None, "docker_engine.require() has looked"
-    shutil.copy2(os.path.realpath(found), root / "usr/bin/busybox")
+    shutil.copy2(_busybox(), root / "usr/bin/busybox")
     for applet in APPLETS:
         (root / "usr/bin" / applet).symlink_to("busybox")
+
+
+def _busybox() -> Path:
+    return Path(os.path.realpath(shutil.which("busybox") or "busybox"))
 
 
 def _programs(root: Path) -> Iterator[Path]:
     """Find what the dynamic linker has to do with."""
     yield Path(os.path.realpath(sys.executable))
-    yield Path(os.path.realpath(shutil.which("busybox") or ""))
+    yield _busybox()
     yield from root.rglob("*.so*")
 
 
