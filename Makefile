@@ -12,11 +12,14 @@ BIN := .venv/bin
 SEEDS ?= 10000
 FUZZ_SECONDS ?= 300
 
-.PHONY: run test simulate fuzz lint types layers docs bench clean
+.PHONY: run docker-demo test simulate fuzz lint types layers docs bench clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python examples/run.py
+
+docker-demo: .venv/run.stamp
+	@$(BIN)/python examples/docker/demo.py $(DEMO)
 
 test: .venv/test.stamp
 	$(BIN)/python -bb -W error::RuntimeWarning -m twisted.trial cocained

@@ -9,7 +9,7 @@ import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -21,6 +21,7 @@ from cocained.tools.bench.generator import Generator, Load
 from cocained.tools.bench.runner import Outcome, Results
 from cocained.tools.bench.scenarios import catalogue, crowds, starts
 from cocained.tools.bench.scenarios.base import SHORT, Figures, Scale, figures_of
+from cocained.tools.bench.subject import Subject
 from cocained.tools.bench.targets import NODE, YARDSTICK, Bench, Target
 
 BENCH = Bench(Path("nowhere"), Path("worker"), Generator(Path("load"), Path("nowhere")))
@@ -258,6 +259,44 @@ class FiguresTests(SynchronousTestCase):
             self.assertRaises(
                 Skipped, scenario.measure, BENCH, FakeTarget(YARDSTICK), SHORT
             )
+
+
+class ControlledSubject:
+    """A node that is told what to do, and does nothing."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[int, list[str]]] = []
+
+    def control(self) -> ControlledSubject:
+        return self
+
+    def __enter__(self) -> ControlledSubject:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        pass
+
+    def call(self, message: int, arguments: list[str]) -> None:
+        self.calls.append((message, arguments))
+
+
+class StartedTests(SynchronousTestCase):
+    """Apps that run for the time of a block."""
+
+    def run_app(self, *arguments: str) -> list[tuple[int, list[str]]]:
+        """Start an app in a block; give what the node was told."""
+        subject = ControlledSubject()
+        with starts.started(cast(Subject, subject), "app", *arguments):
+            self.assertEqual(len(subject.calls), 1)
+        return subject.calls
+
+    def test_block(self) -> None:
+        """It is started with the profile of the benchmark, and stopped."""
+        self.assertEqual(self.run_app(), [(0, ["app", "bench"]), (1, ["app"])])
+
+    def test_profile(self) -> None:
+        """It is started with another profile when that is asked for."""
+        self.assertEqual(self.run_app("docker")[0], (0, ["app", "docker"]))
 
 
 class CatalogueTests(SynchronousTestCase):

@@ -128,18 +128,22 @@ class started:  # noqa: N801 - reads as a verb: ``with started(node, app)``
 
     :param subject: where.
     :param app: uploaded already.
+    :param profile: name of one that is there.
     :ivar took: seconds until ``start_app`` was answered, once inside.
     """
 
-    def __init__(self, subject: Subject, app: str) -> None:
+    def __init__(
+        self, subject: Subject, app: str, profile: str = store.PROFILE
+    ) -> None:
         self.subject = subject
         self.app = app
+        self.profile = profile
         self.took = 0.0
 
     def __enter__(self) -> started:
         began = time.monotonic()
         with self.subject.control() as connection:
-            connection.call(frames.START_APP, [self.app, store.PROFILE])
+            connection.call(frames.START_APP, [self.app, self.profile])
         self.took = time.monotonic() - began
         return self
 
