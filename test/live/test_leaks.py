@@ -49,7 +49,7 @@ ALLOWANCE = MIB
 
 #: Objects of one type that it may add: caches of the interpreter that fill now
 #: and then.  One lost per worker or connection would be more.
-OBJECTS = 10
+OBJECTS = 25
 
 
 #: The method of an app's service.
