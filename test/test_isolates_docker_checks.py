@@ -6,6 +6,8 @@ What an app asks of its isolate, held against this machine.
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import socket
 import stat
 from typing import Any
@@ -65,7 +67,9 @@ class BindTests(SynchronousTestCase):
     """What must not be shared."""
 
     def setUp(self) -> None:
-        self.place = os.path.realpath(self.mktemp())
+        # Short: the path of a socket has at most 107 bytes.
+        self.place = os.path.realpath(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.place)
         self.runtime = os.path.join(self.place, "run")
         for name in ("run", "engine", "data"):
             os.makedirs(os.path.join(self.place, name))
