@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 import socket
 import stat
+import tempfile
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase

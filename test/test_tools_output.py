@@ -4,32 +4,15 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 from collections.abc import Iterator
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.rpc.codec import Pairs
+from cocained.test.memory_terminal import Terminal
 from cocained.tools.failures import Report
 from cocained.tools.output import DEPTH, Output, dumps, plain, printable, size_text
-
-
-class Terminal(io.TextIOWrapper):
-    """A stream that claims to be a terminal, or not."""
-
-    def __init__(self, terminal: bool, encoding: str = "utf-8") -> None:
-        super().__init__(io.BytesIO(), encoding, write_through=True)
-        self._terminal = terminal
-
-    def isatty(self) -> bool:
-        return self._terminal
-
-    @property
-    def written(self) -> bytes:
-        buffer = self.buffer
-        assert isinstance(buffer, io.BytesIO)
-        return buffer.getvalue()
 
 
 class PlainTests(SynchronousTestCase):

@@ -102,15 +102,18 @@ class MemoryNode:
         self.storage = storage
         self.apps: dict[str, Any] = {}
         self.log: list[tuple[Any, ...]] = []
+        #: fires when the next app has been spooled, ``None`` for at once
+        self.spooling: Deferred[None] | None = None
 
     @protocol.method(0, text, text)
-    def start_app(self, name: str, profile: str) -> None:
+    def start_app(self, name: str, profile: str) -> Deferred[None] | None:
         self.log.append(("start_app", name, profile))
         if name in self.apps:
             raise AppExists(f"app '{name}' is running")
         self.storage.read("manifests", name)
         self.storage.read("profiles", profile)
         self.apps[name] = {"state": "running", "profile": {"name": profile}}
+        return self.spooling
 
     @protocol.method(1, text)
     def pause_app(self, name: str) -> None:

@@ -18,7 +18,7 @@ from cocained.tools.failures import (
     ToolError,
     need,
 )
-from cocained.tools.options import UPLOAD_TIMEOUT, action, name_option
+from cocained.tools.options import START_TIMEOUT, UPLOAD_TIMEOUT, action, name_option
 from cocained.tools.output import plain, size_text
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ profile_option = click.option(
 @apps.command("start")
 @name_option("the app")
 @profile_option
-@action()
+@action(timeout=START_TIMEOUT)
 async def start(client: Client, name: str | None, profile: str | None) -> None:
     """Start an app on the node."""
     name = need(name, "name of the app", "-n")
@@ -184,7 +184,7 @@ async def start(client: Client, name: str | None, profile: str | None) -> None:
 @apps.command("restart")
 @name_option("the app")
 @profile_option
-@action()
+@action(timeout=START_TIMEOUT)
 async def restart(client: Client, name: str | None, profile: str | None) -> None:
     """Stop an app and start it, with its own profile if none is given."""
     name = need(name, "name of the app", "-n")
@@ -222,11 +222,12 @@ async def current_profile(client: Client, name: str) -> str:
 
 
 async def start_app(client: Client, name: str, profile: str) -> None:
-    """Start an app; what is missing is named."""
+    """Start an app, showing how far it is; what is missing is named."""
+    from cocained.tools.startup import show_start
     from cocained.tools.store import MANIFEST, PROFILE, is_missing
 
     try:
-        await client.call("node", "start_app", name, profile)
+        await show_start(client, name, client.call("node", "start_app", name, profile))
     except ServiceError as error:
         if is_node_error(error, NodeCode.ALREADY_STARTED):
             error.hint = (

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from cocained.errors import CocainedError
@@ -99,6 +100,11 @@ class Client:
             self._wiring, settings.host, settings.port, settings.timeout
         )
         self._services["locator"] = self.locator.service
+
+    @property
+    def clock(self) -> IReactorTime:
+        """The reactor's time."""
+        return self._reactor
 
     @cached_property
     def store(self) -> Store:

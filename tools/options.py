@@ -23,6 +23,9 @@ TIMEOUT = 20.0
 #: Seconds for an upload: packing and sending take a while.
 UPLOAD_TIMEOUT = 120.0
 
+#: Seconds for starting an app: an image may have to come from a registry.
+START_TIMEOUT = 600.0
+
 Action = Callable[["Client"], Awaitable[None]]
 Run = Callable[[Action, "Settings", float | None], int]
 

@@ -15,12 +15,17 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cocained.rpc.codec import Pairs
 from cocained.tools.failures import Report
+
+if TYPE_CHECKING:
+    from twisted.internet.interfaces import IReactorTime
+
+    from cocained.tools.status import StatusLine
 
 #: Deepest nesting that is shown; a frame may nest deeper than JSON's encoder can.
 DEPTH = 200
@@ -163,13 +168,29 @@ class Output:
         text = click.style(printable(report.message), fg="red")
         click.echo(f"{text}\n{report.hint}" if report.hint else text, err=True)
 
+    @property
+    def watched(self) -> bool:
+        """Whether people see on a terminal what standard error says."""
+        return not self.as_json and sys.stderr.isatty()
+
     def progress(self, title: str) -> Progress:
         """Begin a piece of work whose progress is shown."""
         if self.as_json:
             return Progress(title)
-        if sys.stderr.isatty():
+        if self.watched:
             return BarProgress(title)
         return LineProgress(title)
+
+    def status(self, title: str, clock: IReactorTime) -> StatusLine:
+        """
+        Begin a wait that a line tells about; only where it is :attr:`watched`.
+
+        :param title: what is waited for.
+        :param clock: tells the time that has passed.
+        """
+        from cocained.tools.status import StatusLine
+
+        return StatusLine(title, clock)
 
 
 def _encodable(text: str) -> str:
