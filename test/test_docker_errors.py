@@ -58,3 +58,10 @@ class ErrorTests(SynchronousTestCase):
             error = errors.refusal(status, "m", "a", "e")
             self.assertIs(type(error), kind)
             self.assertEqual(error.status, status)
+
+    def test_without_tls(self) -> None:
+        """An engine that wants TLS is told by its words; the remedy is to use it."""
+        words = "Client sent an HTTP request to an HTTPS server."
+        error = errors.refusal(400, words, "a", "tcp://h:1")
+        self.assertIn(f"400 {words} (write https://", str(error))
+        self.assertEqual(errors.refusal(400, "bad parameter", "a", "e").remedy, "")

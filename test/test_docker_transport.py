@@ -10,12 +10,14 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectError, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHostnameResolver, IResolutionReceiver
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
-from cocained.docker import errors, transport
+from cocained.docker import DockerClient, errors, transport
 from cocained.docker.requests import (
     Request,
     Upload,
@@ -367,6 +369,55 @@ class CancelTests(EngineCase):
 
         self.accept().answer()
         self.successResultOf(calls[-1])
+
+
+@implementer(IHostnameResolver)
+class Silent:
+    """A resolver of names that never answers."""
+
+    def resolveHostName(  # noqa: N802 - Twisted's
+        self,
+        resolutionReceiver: IResolutionReceiver,  # noqa: N803
+        hostName: str,  # noqa: N803
+        portNumber: int = 0,  # noqa: N803
+        addressTypes: Any = None,  # noqa: N803
+        transportSemantics: str = "TCP",  # noqa: N803
+    ) -> Any:
+        """Take the question, and leave it at that."""
+
+
+class HostTests(SynchronousTestCase):
+    """Engines that are reached by a name."""
+
+    def setUp(self) -> None:
+        """Make a reactor in memory."""
+        self.reactor = MemoryReactorClock()
+
+    def ask(self, host: str) -> Any:
+        return DockerClient(self.reactor, f"tcp://{host}:1").ping()
+
+    def test_impossible(self) -> None:
+        """A name that no host can have is told like one that is not known."""
+        for name in ("a..b", "x" * 70):
+            failure = self.failureResultOf(self.ask(name), errors.EngineUnreachable)
+            self.assertIn(name, str(failure.value))
+            self.assertIn("correct the address", str(failure.value))
+
+    def test_cancelled(self) -> None:
+        """A call that is given up while the name is looked up is cancelled."""
+        self.reactor.installNameResolver(Silent())
+        called = self.ask("h")
+        called.cancel()
+        self.failureResultOf(called, CancelledError)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+        self.assertEqual(self.reactor.connectors, [])
+
+    def test_late(self) -> None:
+        """A name that is looked up for too long is the time's fault."""
+        self.reactor.installNameResolver(Silent())
+        called = self.ask("h")
+        self.reactor.advance(transport.ANSWER_TIMEOUT)
+        self.failureResultOf(called, errors.DockerTimeout)
 
 
 class AttachmentTests(EngineCase):

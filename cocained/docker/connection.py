@@ -12,15 +12,15 @@ connection, which also is how an engine learns that nobody waits any more.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     UNIXClientEndpoint,
     wrapClientTLS,
 )
+from twisted.internet.error import UnknownHostError
 from twisted.internet.interfaces import (
     IDelayedCall,
     IProtocol,
@@ -36,8 +36,8 @@ from twisted.web.iweb import IAgentEndpointFactory
 from typing_extensions import override
 from zope.interface import implementer
 
-from cocained.docker.address import Address, TLSFiles
-from cocained.docker.errors import InvalidAddress
+from cocained.docker.address import Address
+from cocained.docker.tls import tls_options
 
 
 def make_endpoint(
@@ -55,50 +55,9 @@ def make_endpoint(
     endpoint = HostnameEndpoint(reactor, address.host, address.port, timeout=timeout)
     if address.tls is None:
         return endpoint
-    options = _tls_options(address, address.tls)
+    options = tls_options(address, address.tls)
     wrapped: IStreamClientEndpoint = wrapClientTLS(options, endpoint)
     return wrapped
-
-
-def _tls_options(address: Address, files: TLSFiles) -> Any:
-    try:
-        from OpenSSL.SSL import (  # type: ignore[import-not-found,unused-ignore]
-            Error as SSLError,
-        )
-        from twisted.internet import ssl
-    except ImportError as error:
-        raise InvalidAddress(
-            f"{address} needs TLS, which is not installed ({error}): "
-            "pip install 'twisted[tls]'"
-        ) from error
-    try:
-        trust = None
-        if files.ca is not None:
-            trust = ssl.trustRootFromCertificates(
-                [
-                    ssl.Certificate.loadPEM(each)
-                    for each in _certificates(Path(files.ca).read_bytes())
-                ]
-            )
-        ours = None
-        if files.cert is not None and files.key is not None:
-            pair = Path(files.cert).read_bytes() + b"\n" + Path(files.key).read_bytes()
-            ours = ssl.PrivateCertificate.loadPEM(pair)
-    except (OSError, ValueError, SSLError) as error:
-        raise InvalidAddress(
-            f"the certificates for {address} cannot be used: {error!r}: check that "
-            f"{files} are readable files in PEM format"
-        ) from error
-    return ssl.optionsForClientTLS(address.host, trust, ours)
-
-
-def _certificates(data: bytes) -> list[bytes]:
-    """Part a file with several certificates."""
-    end = b"-----END CERTIFICATE-----"
-    found = [each + end for each in data.split(end)[:-1]]
-    if not found:
-        raise ValueError("there is no certificate in it")
-    return found
 
 
 @implementer(IAgentEndpointFactory, IStreamClientEndpoint)
@@ -121,7 +80,21 @@ class Connection:
         # Or each request writes two lines into the log.
         factory.noisy = False  # type: ignore[attr-defined]
         connecting: Deferred[IProtocol] = self._endpoint.connect(factory)
-        return connecting.addCallback(self._connected)
+
+        def give_up(waiting: Deferred[IProtocol]) -> None:
+            # First of all: an endpoint that is cancelled while a name is looked
+            # up fails as if there were no such name.
+            waiting.errback(CancelledError())
+            connecting.cancel()
+
+        def fail(failure: Failure) -> None:
+            if not connected.called:
+                connected.errback(_unnamed(failure))
+
+        connected: Deferred[IProtocol] = Deferred(give_up)
+        connecting.addCallback(self._connected)
+        connecting.addCallbacks(connected.callback, fail)
+        return connected
 
     def _connected(self, protocol: IProtocol) -> IProtocol:
         self._protocol = protocol
@@ -138,6 +111,14 @@ class Connection:
         if transport is not None and not self._is_aborted:
             self._is_aborted = True
             transport.abortConnection()
+
+
+def _unnamed(failure: Failure) -> Failure:
+    """Say of a name that breaks the rules of names what is said of unknown ones."""
+    # That is how a hostname's endpoint fails then.
+    if failure.check(ValueError):
+        return Failure(UnknownHostError(failure.getErrorMessage()))
+    return failure
 
 
 class Body(Protocol):

@@ -146,6 +146,11 @@ BY_STATUS: dict[int, type[DockerError]] = {
 }
 
 
+#: What an engine answers to a request without TLS where it wants TLS, in the
+#: words of the HTTP server of its language.
+WANTS_TLS = "HTTP request to an HTTPS server"
+
+
 def refusal(status: int, message: str, asked: str, engine: str) -> DockerError:
     """
     Make the error that an answer stands for.
@@ -156,4 +161,5 @@ def refusal(status: int, message: str, asked: str, engine: str) -> DockerError:
     :param engine: its address.
     """
     kind = BY_STATUS.get(status, DockerError)
-    return kind(message, asked=asked, engine=engine, status=status)
+    remedy = "write https://, or give ca, cert and key" if WANTS_TLS in message else ""
+    return kind(message, asked=asked, engine=engine, status=status, remedy=remedy)

@@ -33,6 +33,7 @@ from cocained.docker.errors import (
     MalformedAnswer,
     MalformedStream,
 )
+from cocained.docker.tls import is_tls_error, tls_failure
 
 #: Signs shown of an answer that is not JSON.
 SHOWN = 500
@@ -81,13 +82,8 @@ def explain(error: BaseException, asked: str, address: Address) -> BaseException
             return CancelledError()
         if isinstance(each, MalformedStream | ParseError):
             return MalformedAnswer(str(each), asked=asked, engine=engine)
-        if _is_tls(each):
-            return EngineUnreachable(
-                f"TLS failed: {each}",
-                asked=asked,
-                engine=engine,
-                remedy="check ca, cert and key, and that the engine speaks TLS there",
-            )
+        if is_tls_error(each):
+            return tls_failure(each, asked, address)
     for each in inner:
         if isinstance(each, ConnectError | DNSLookupError | UnknownHostError):
             return _unreachable(each, asked, engine)
@@ -101,12 +97,6 @@ def explain(error: BaseException, asked: str, address: Address) -> BaseException
             engine=engine,
         )
     return error
-
-
-def _is_tls(error: BaseException) -> bool:
-    """Whether it is OpenSSL's or a certificate's, neither of which need be here."""
-    place = type(error).__module__
-    return place.startswith(("OpenSSL", "service_identity"))
 
 
 def _unreachable(error: BaseException, asked: str, engine: str) -> DockerError:
