@@ -156,7 +156,7 @@ class Worker:
         self._owner.worker_output(self, lines)
 
     def exited(self) -> None:
-        connected = self._is_attached and self.session.is_open
+        connected = self._is_attached and self.session.connected
         if connected and not self.is_gone:
             # Its last answers may still be on their way to us.
             self._arm_call(EXIT_GRACE, self._hang_up)
@@ -336,7 +336,7 @@ class Worker:
             self._heartbeat.cancel()
             self._heartbeat = None
         self._owner.worker_gone(self, error)
-        if self._is_attached and self.session.is_open:
+        if self._is_attached and self.session.connected:
             self.session.hang_up(cancelled())
         # Those that it had answered wait for their clients' last word only, and
         # the connection knows them no more.

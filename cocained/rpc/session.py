@@ -125,11 +125,6 @@ class Session(Pressure):
         #: what broke the connection, if the peer did
         self.fault: RemoteProtocolError | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there is a connection to send to."""
-        return self._link is not None
-
     # Input
 
     def receive(self, data: bytes) -> None:

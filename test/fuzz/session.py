@@ -130,7 +130,7 @@ class Stage:
     def receive(self, data: bytes, session: Session | None = None) -> None:
         """Let bytes arrive, as the wire does it: neither when halted nor closed."""
         session = session or self.session
-        if session.held or not session.is_open or session.ending:
+        if session.held or not session.connected or session.ending:
             return
         self.turn.begin()
         try:
@@ -155,18 +155,18 @@ class Stage:
             cut = len(data) or 1 if what == READ else 1
             for at in range(0, len(data), cut):
                 self.receive(data[at : at + cut])
-        elif what == CONGEST and session.is_open:
+        elif what == CONGEST and session.connected:
             session.congest()
-        elif what == DRAIN and session.is_open:
+        elif what == DRAIN and session.connected:
             session.drained()
         elif what == ANSWER:
             self.service.answer()
         elif what == BREAK:
             self.service.answer(RemoteError(42, 1, "broken"))
-        elif what == FORK and session.is_open and len(self.listeners) < 4:
+        elif what == FORK and session.connected and len(self.listeners) < 4:
             self.listeners.append(Listener())
             session.fork(self.listeners[-1])
-        elif what == END and session.is_open and not session.ending:
+        elif what == END and session.connected and not session.ending:
             session.end(RemoteError(Category.ASIO_MISC, 2, "End of file"))
 
     def keep(self) -> None:
@@ -177,15 +177,15 @@ class Stage:
         law(len(session.channels) <= most, "channels are limited", session.channels)
         if session.fault is not None:
             law(not session.channels, "no channel outlives a broken connection")
-            law(not session.is_open, "a broken connection is not spoken to")
-        law(session.is_open or self.link.closed, "what is over is closed")
+            law(not session.connected, "a broken connection is not spoken to")
+        law(session.connected or self.link.closed, "what is over is closed")
         for listener in self.listeners:
             law(len(listener.errors) <= 1, "a channel is discarded once")
 
     def close(self) -> None:
         """Let everything end, and state that nothing is left."""
         session = self.session
-        if session.is_open:
+        if session.connected:
             session.drained()
         while self.service.waiting:
             self.service.answer()
@@ -212,7 +212,7 @@ class Stage:
         # The number of the last channel is known to nobody but the session.
         number = session.fork(Listener())
         del session.channels[number]
-        if not session.is_open or session.ending or number >= 2**64 - 1:
+        if not session.connected or session.ending or number >= 2**64 - 1:
             return
         decoder = session._decoder
         if decoder.waiting:
