@@ -9,51 +9,25 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 from types import ModuleType
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.test.live import (
-    test_failures,
-    test_failures_wire,
-    test_reference_apps,
-    test_reference_control,
-    test_reference_frames,
-    test_reference_groups,
-    test_reference_info,
-    test_reference_locator,
-    test_reference_logging,
-    test_reference_node,
-    test_reference_queue,
-    test_reference_refusals,
-    test_reference_storage,
-    test_reference_workers,
-    test_rows_pools,
-    test_rows_workers,
-)
+from cocained.test import live
 from cocained.test.live.support import ROOT
 
-MODULES = (
-    test_failures,
-    test_failures_wire,
-    test_reference_apps,
-    test_reference_control,
-    test_reference_frames,
-    test_reference_groups,
-    test_reference_info,
-    test_reference_locator,
-    test_reference_logging,
-    test_reference_node,
-    test_reference_queue,
-    test_reference_refusals,
-    test_reference_storage,
-    test_reference_workers,
-    test_rows_pools,
-    test_rows_workers,
-)
-
 PAGE = ROOT / "docs" / "differences.rst"
+
+
+def modules() -> Iterator[ModuleType]:
+    """Import all modules of live tests."""
+    for module in iter_modules(live.__path__, f"{live.__name__}."):
+        if ".test_" in module.name:
+            yield import_module(module.name)
 
 
 def marks(module: ModuleType) -> set[str]:
@@ -85,7 +59,7 @@ class DifferencesTests(SynchronousTestCase):
 
     def test_agree(self) -> None:
         """Every row has a test, and every marked test has its row."""
-        marked = set().union(*map(marks, MODULES))
+        marked = set().union(*map(marks, modules()))
         self.assertEqual({row[0] for row in rows(PAGE)}, marked)
 
     def test_whole(self) -> None:
