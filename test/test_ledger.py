@@ -219,14 +219,16 @@ class DocumentTests(SynchronousTestCase):
 
     def test_tests(self) -> None:
         """Every test that is named there exists."""
-        named = set(re.findall(r"``(test_\w+|contracts)\.(\w+)\.(\w+)``", self.text))
+        named = set(
+            re.findall(r"``(test_\w+|contracts\.\w+)\.(\w+)\.(\w+)``", self.text)
+        )
         self.assertGreater(len(named), 20)
         folder = Path(__file__).resolve().parent
         for module, case, test in sorted(named):
             (source,) = [
                 *folder.glob(f"{module}.py"),
                 *folder.glob(f"live/{module}.py"),
-                *TESTING.glob(f"{module}.py"),
+                *TESTING.glob(f"{module.replace('.', '/')}.py"),
             ]
             body = source.read_text().partition(f"class {case}(")[2]
             self.assertIn(f"def {test}(", body.partition("\nclass ")[0], module)

@@ -1,0 +1,14 @@
+# -*- test-case-name: cocained.test.test_storages,cocained.test.test_gateways -*-
+"""
+What every implementation of an interface must do, as mixins for test cases.
+
+Run by the real thing and by its double, so that the double cannot drift; and by
+whoever brings an implementation of their own (``docs/extending.rst``).
+"""
+
+from cocained.testing.contracts.cases import StorageCase
+from cocained.testing.contracts.gateways import GatewayContract
+from cocained.testing.contracts.names import NameSpaceContract
+from cocained.testing.contracts.storages import StorageContract
+
+__all__ = ["GatewayContract", "NameSpaceContract", "StorageCase", "StorageContract"]

@@ -1,0 +1,135 @@
+# -*- test-case-name: cocained.test.test_gateways -*-
+# mypy: allow-untyped-calls
+# (Assertions of trial have no types.)
+"""
+What every gateway must do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+from cocained.interfaces import IGateway
+
+if TYPE_CHECKING:
+    _Case = SynchronousTestCase
+else:
+    # Trial runs every test case that it finds in a module, imported or not.
+    _Case = object
+
+
+class GatewayContract(_Case):
+    """
+    What every gateway must do (protocol.md §3.6).
+
+    A test case inherits it beside its own base, and sets a started ``gateway``
+    in ``setUp``.
+    """
+
+    gateway: Any
+
+    #: Endpoints and a graph, as the locator gives them.
+    ENDPOINTS = [("192.0.2.1", 9999), ("2001:db8::1", 9998)]
+    GRAPH: Mapping[int, Any] = {0: ("m", {}, {0: ("value", {}), 1: ("error", {})})}
+
+    def consume(
+        self, uuid: str, name: str, version: int = 1, **extra: Any
+    ) -> list[tuple[str, int]]:
+        """Announce a service; its first port is its version plus a thousand."""
+        endpoints = [(f"192.0.2.{len(uuid)}", 1000 + version)]
+        self.gateway.consume(uuid, name, endpoints, version, self.GRAPH, extra)
+        return endpoints
+
+    def found(self, name: str, seed: str = "") -> set[int]:
+        """Give the versions that twenty calls of resolve come to."""
+        answers = [self.gateway.resolve(name, seed) for _ in range(20)]
+        return {answer[1] for answer in answers if answer is not None}
+
+    def test_provides_the_interface(self) -> None:
+        """The object has every attribute and method of a gateway."""
+        self.assertTrue(verifyObject(IGateway, self.gateway))
+        self.assertIsInstance(self.gateway.full, bool)
+
+    def test_unknown(self) -> None:
+        """A name that nobody announced has no copy."""
+        self.consume("a", "other")
+
+        self.assertIsNone(self.gateway.resolve("nope"))
+        self.assertIsNone(self.gateway.resolve("nope", "seed"))
+
+    def test_resolves_what_was_announced(self) -> None:
+        """Endpoints, version and graph come back as they came."""
+        self.gateway.consume("a", "app", self.ENDPOINTS, 3, self.GRAPH, {})
+
+        endpoints, version, graph = self.gateway.resolve("app")
+
+        self.assertEqual(list(endpoints), self.ENDPOINTS)
+        self.assertEqual(version, 3)
+        self.assertEqual(graph, self.GRAPH)
+
+    def test_plain_service(self) -> None:
+        """A service without version and graph is one too."""
+        self.gateway.consume("a", "ext", self.ENDPOINTS, 0, {}, {})
+
+        self.assertEqual(tuple(self.gateway.resolve("ext"))[1:], (0, {}))
+
+    def test_all_copies_are_used(self) -> None:
+        """Every node that has a service gets a share of the answers."""
+        self.consume("a", "app", 1)
+        self.consume("bb", "app", 2)
+        self.consume("ccc", "app", 3)
+
+        self.assertEqual(self.found("app"), {1, 2, 3})
+
+    def test_forget_a_service(self) -> None:
+        """One service of a node is forgotten, and nothing else."""
+        self.consume("a", "app", 1)
+        self.consume("a", "other", 2)
+        self.consume("bb", "app", 3)
+
+        self.gateway.cleanup("a", "app")
+
+        self.assertEqual(self.found("app"), {3})
+        self.assertEqual(self.found("other"), {2})
+
+    def test_forget_a_node(self) -> None:
+        """All services of a node are forgotten, and those of others are not."""
+        self.consume("a", "app", 1)
+        self.consume("a", "other", 2)
+        self.consume("bb", "app", 3)
+
+        self.gateway.cleanup("a")
+
+        self.assertEqual(self.found("app"), {3})
+        self.assertEqual(self.found("other"), set())
+
+    def test_forget_unknown(self) -> None:
+        """To forget what is not known does no harm."""
+        self.consume("a", "app", 1)
+
+        self.gateway.cleanup("bb")
+        self.gateway.cleanup("bb", "app")
+        self.gateway.cleanup("a", "nope")
+
+        self.assertEqual(self.found("app"), {1})
+
+    def test_announced_again(self) -> None:
+        """A service that was forgotten may come back, with other values."""
+        self.consume("a", "app", 1)
+        self.gateway.cleanup("a", "app")
+
+        self.consume("a", "app", 2)
+
+        self.assertEqual(self.found("app"), {2})
+
+    def test_extra(self) -> None:
+        """Announcements carry values that this gateway may know nothing of."""
+        self.gateway.consume(
+            "a", "app", self.ENDPOINTS, 1, self.GRAPH, {"weight": 5, "x-region": "r1"}
+        )
+
+        self.assertEqual(self.found("app"), {1})
