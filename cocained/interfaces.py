@@ -178,6 +178,18 @@ class INode(Interface):
         """
 
 
+class IReporter(Interface):
+    """What a component may provide besides: how it is, for operators."""
+
+    def report() -> Mapping[str, Any]:
+        """
+        Say what an operator may want to know; cheap, and of plain values.
+
+        ``problem``, if it is there and not empty, is a sentence that says what
+        is wrong and what to do about it.
+        """
+
+
 class IRemoteService(IComponent):
     """
     A service that can be called over the wire.
@@ -236,6 +248,19 @@ class IStorage(IComponent):
         """
 
 
+class IVersionedStorage(IStorage):
+    """A storage that can tell cheaply whether an object has changed."""
+
+    def version(collection: str, key: str) -> Deferred[str]:
+        """
+        Say which writing of an object this is, without reading the object.
+
+        :returns: fires with text that is another one after each write that
+            changed the object, on every node that shares the storage; a missing
+            object is ``ENOENT``.
+        """
+
+
 class ILogger(IComponent):
     """A place where log events go; also a ``twisted.logger.ILogObserver``."""
 
@@ -275,6 +300,19 @@ class IGateway(IComponent):
 
     def cleanup(uuid: str, name: str | None = None) -> None:
         """Forget one service of a node, or all of them."""
+
+
+class INodeObserver(Interface):
+    """What a gateway may provide besides: it hears how other nodes are."""
+
+    def node_observed(uuid: str, latency: float | None) -> None:
+        """
+        A node was asked for a sign of life.
+
+        :param latency: seconds that its locator took to answer; ``None`` if it
+            did not answer in time, and until it does again it had better not
+            be chosen.
+        """
 
 
 class ILinks(Interface):

@@ -342,7 +342,7 @@ _HERE = "cocained.test.service_case"
 #: What a :class:`MemoryNode` can build.
 ENTRIES = [
     Entry("isolate", "process", f"{_HERE}.StubIsolate"),
-    Entry("gateway", "adhoc", "cocained.gateways.AdhocGateway"),
+    Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway"),
     Entry("gateway", "stub", f"{_HERE}.StubGateway"),
     Entry("gateway", "full", f"{_HERE}.FullGateway"),
 ]

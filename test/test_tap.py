@@ -152,7 +152,7 @@ class OptionTests(_TapCase):
         self.assertEqual(end.code, 0, out)
         self.assertEqual(
             next(line.split() for line in lines if line.startswith("gateway")),
-            ["gateway", "adhoc", "cocained.gateways.AdhocGateway"],
+            ["gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway"],
         )
         self.assertTrue(any(line.startswith("service  node::v2") for line in lines))
 

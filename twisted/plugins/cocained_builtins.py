@@ -21,7 +21,7 @@ console_logger = Entry("logger", "console", "cocained.loggers.console.ConsoleLog
 file_logger = Entry("logger", "file", "cocained.loggers.file.FileLogger")
 syslog_logger = Entry("logger", "syslog", "cocained.loggers.syslog.SyslogLogger")
 
-adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.AdhocGateway")
+adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway")
 
 process_isolate = Entry(
     "isolate", "process", "cocained.isolates.process.ProcessIsolate"

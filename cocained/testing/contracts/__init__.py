@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages,cocained.test.test_gateways -*-
+# -*- test-case-name: cocained.test.test_storages,cocained.test.test_gateways_adhoc -*-
 """
 What every implementation of an interface must do, as mixins for test cases.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_gateways -*-
+# -*- test-case-name: cocained.test.test_gateways_adhoc -*-
 # mypy: allow-untyped-calls
 # (Assertions of trial have no types.)
 """

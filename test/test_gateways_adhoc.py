@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_gateways -*-
+# -*- test-case-name: cocained.test.test_gateways_adhoc -*-
 """
 Gateways: the contract, and what is the ad-hoc one's own.
 """
@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.config import convert
 from cocained.errors import ConfigError
-from cocained.gateways import CLUSTER_KEY, AdhocArgs, AdhocGateway, DuplicateRemote
+from cocained.gateways.adhoc import CLUSTER_KEY, AdhocArgs, AdhocGateway, DuplicateRemote
 from cocained.testing import stub_node
 from cocained.testing.contracts import GatewayContract
 

@@ -1,6 +1,6 @@
-# -*- test-case-name: cocained.test.test_gateways -*-
+# -*- test-case-name: cocained.test.test_gateways_adhoc -*-
 """
-Gateways: where remote services are (protocol.md §3.6).
+The ad-hoc gateway: one of the nodes that carry a service (protocol.md §3.6).
 """
 
 from __future__ import annotations

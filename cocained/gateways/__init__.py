@@ -1,0 +1,3 @@
+"""
+Gateways: where remote services are (protocol.md §3.6).
+"""
