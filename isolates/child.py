@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_isolates_process -*-
+# -*- test-case-name: cocained.test.test_isolates_child -*-
 """
 One child process, watched by descriptors.
 

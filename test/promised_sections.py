@@ -232,7 +232,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _LIFE + "LingeringTests.test_row_116_sigterm",
         "test_failures.DocumentTests.test_truncated",
         "test_failures.DocumentTests.test_escaping",
-        "test_isolates_process.InheritanceTests.test_descriptors",
+        "test_isolates_child.InheritanceTests.test_descriptors",
     ),
     "11.4": (
         "test_isolates_docker.LifeTests.test_life",

@@ -11,7 +11,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.config import convert
 from cocained.errors import ConfigError
-from cocained.gateways.adhoc import CLUSTER_KEY, AdhocArgs, AdhocGateway, DuplicateRemote
+from cocained.gateways.adhoc import (
+    CLUSTER_KEY,
+    AdhocArgs,
+    AdhocGateway,
+    DuplicateRemote,
+)
 from cocained.testing import stub_node
 from cocained.testing.contracts import GatewayContract
 

@@ -30,8 +30,8 @@ from cocained.isolates.docker.isolate import STOP_PATIENCE
 from cocained.isolates.docker.keys import DockerArgs
 from cocained.repository import Repository
 from cocained.test.docker_case import ADDRESS, EngineCase, Exchange
+from cocained.test.process_case import Observer
 from cocained.test.service_case import LogCase
-from cocained.test.test_isolates_process import Observer
 from cocained.testing import FakeNode
 
 ID = "sha256:" + "1" * 64

@@ -24,9 +24,9 @@ from cocained.isolates.docker.container import (
 )
 from cocained.isolates.docker.keys import DockerArgs
 from cocained.test.docker_case import EngineCase, Exchange
+from cocained.test.process_case import Observer
 from cocained.test.test_docker_streams import frame
 from cocained.test.test_isolates_docker_creation import ORDER
-from cocained.test.test_isolates_process import Observer
 
 ID = "c0ffee" + "0" * 58
 NAME = "cocained-u"

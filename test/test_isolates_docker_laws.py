@@ -25,8 +25,8 @@ from cocained.isolates.docker.graves import Graves
 from cocained.isolates.docker.keys import DockerArgs
 from cocained.isolates.docker.pulls import Course
 from cocained.test.docker_case import ADDRESS, VERSION, Exchange
+from cocained.test.process_case import Observer
 from cocained.test.test_isolates_docker_creation import ORDER
-from cocained.test.test_isolates_process import Observer
 
 ID = "c" * 64
 

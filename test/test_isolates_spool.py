@@ -27,7 +27,7 @@ from cocained.errors import SpoolError
 from cocained.isolates import spool
 from cocained.isolates.archive.tree import Tree
 from cocained.isolates.spool import Spool, SpoolLimits, unwrap, version_of
-from cocained.test.test_isolates_archive import (
+from cocained.test.archive_case import (
     directory_of,
     file_of,
     link_of,

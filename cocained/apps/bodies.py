@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_apps_invocation -*-
+# -*- test-case-name: cocained.test.test_apps_invocation_flow -*-
 """
 The parts of streaming frames that are the same on both sides of the node: kind
 and arguments, packed.

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_apps_overseer -*-
+# -*- test-case-name: cocained.test.test_apps_pool,cocained.test.test_apps_pool_ends -*-
 """
 The workers of one app: how many there are, and which one is next.
 

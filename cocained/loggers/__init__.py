@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_loggers -*-
+# -*- test-case-name: cocained.test.test_loggers_format -*-
 """
 The loggers that come with the project: where log events go.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_loggers -*-
+# -*- test-case-name: cocained.test.test_loggers_file -*-
 """The logger ``console``: lines to standard error."""
 
 from __future__ import annotations

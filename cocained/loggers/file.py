@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_loggers -*-
+# -*- test-case-name: cocained.test.test_loggers_file -*-
 """The logger ``file``: lines appended to a file, which may be rotated."""
 
 from __future__ import annotations

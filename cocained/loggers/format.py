@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_loggers -*-
+# -*- test-case-name: cocained.test.test_loggers_format -*-
 """
 From a ``twisted.logger`` event to one line of text or JSON.
 

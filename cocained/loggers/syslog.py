@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_loggers -*-
+# -*- test-case-name: cocained.test.test_loggers_syslog -*-
 """
 The logger ``syslog``: datagrams to the system's log.
 

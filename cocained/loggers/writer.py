@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_loggers -*-
+# -*- test-case-name: cocained.test.test_loggers_format -*-
 """
 Lines from the reactor to a descriptor, through a thread of their own.
 

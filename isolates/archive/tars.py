@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_isolates_archive -*-
+# -*- test-case-name: cocained.test.test_isolates_archive_tars -*-
 """
 Members of a tar: ustar, GNU and PAX, sparse files of all four kinds.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_isolates_archive -*-
+# -*- test-case-name: cocained.test.test_isolates_archive_tree -*-
 """
 Writes members into a fresh directory, and never outside it.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_isolates_archive -*-
+# -*- test-case-name: cocained.test.test_isolates_archive_zips -*-
 """
 Members of a zip.
 
