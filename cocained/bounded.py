@@ -10,17 +10,17 @@ of each of its storages.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import alsoProvides, implementer
 
 from cocained.errors import StorageError
-from cocained.interfaces import IStorage
+from cocained.interfaces import IReporter, IStorage, IVersionedStorage
 
 log = Logger()
 
@@ -43,6 +43,8 @@ class BoundedStorage:
     One that takes longer fails with ``ETIMEDOUT``.  Whether it took effect is
     then unknown, as with a write that was asked for right before a node died.
 
+    It provides ``IVersionedStorage`` and ``IReporter`` if the other one does.
+
     :param storage: who does the work.
     :param clock: the reactor's.
     :param seconds: for each operation, from when it is asked for.
@@ -58,6 +60,9 @@ class BoundedStorage:
         # All have the same time, so they stand in the order of their ends.
         self._waits: dict[Deferred[Any], _Wait] = {}
         self._call: IDelayedCall | None = None
+        for optional in (IVersionedStorage, IReporter):
+            if optional.providedBy(storage):
+                alsoProvides(self, optional)
 
     def start(self) -> Deferred[None] | None:
         return self._storage.start()
@@ -85,6 +90,23 @@ class BoundedStorage:
     def find(self, collection: str, tags: Iterable[str]) -> Deferred[list[str]]:
         inner = self._storage.find(collection, tags)
         return self._bound(inner, f"searching {collection}")
+
+    def version(self, collection: str, key: str) -> Deferred[str]:
+        """See ``IVersionedStorage``; ``ENOTSUP`` if the other one is none."""
+        if not IVersionedStorage.providedBy(self._storage):
+            return fail(
+                StorageError(
+                    errno.ENOTSUP, f"storage {self.name!r} tells no versions of objects"
+                )
+            )
+        inner = IVersionedStorage(self._storage).version(collection, key)
+        return self._bound(inner, f"asking for the version of {collection}/{key}")
+
+    def report(self) -> Mapping[str, Any]:
+        """See ``IReporter``; nothing if the other one is none."""
+        if not IReporter.providedBy(self._storage):
+            return {}
+        return IReporter(self._storage).report()
 
     def _bound(self, inner: Deferred[T], what: str) -> Deferred[T]:
         def give_up(answer: Deferred[T]) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, succeed
@@ -15,10 +15,10 @@ from zope.interface.verify import verifyObject
 
 from cocained.bounded import BoundedStorage
 from cocained.errors import StorageError
-from cocained.interfaces import IStorage
+from cocained.interfaces import IReporter, IStorage, IVersionedStorage
 from cocained.storages.memory import MemoryArgs, MemoryStorage
 from cocained.testing import stub_node
-from cocained.testing.contracts import NameSpaceContract
+from cocained.testing.contracts import NameSpaceContract, VersionContract
 
 
 @implementer(IStorage)
@@ -62,7 +62,7 @@ class SilentStorage:
         return self._ask("find", collection, list(tags))  # type: ignore[return-value]
 
 
-class ContractTests(NameSpaceContract, SynchronousTestCase):
+class ContractTests(NameSpaceContract, VersionContract, SynchronousTestCase):
     """In front of a storage that works it changes nothing."""
 
     def setUp(self) -> None:
@@ -70,6 +70,17 @@ class ContractTests(NameSpaceContract, SynchronousTestCase):
         args = MemoryArgs(max_object=self.max_object, max_total=1_000_000)
         memory = MemoryStorage(self.node, "core", args)
         self.storage: Any = BoundedStorage(memory, Clock(), 1)
+
+
+@implementer(IVersionedStorage, IReporter)
+class SilentVersions(SilentStorage):
+    """One that also tells versions, and how it is."""
+
+    def version(self, collection: str, key: str) -> Deferred[str]:
+        return self._ask("version", collection, key)  # type: ignore[return-value]
+
+    def report(self) -> Mapping[str, Any]:
+        return {"problem": "silent"}
 
 
 class BoundedStorageTests(SynchronousTestCase):
@@ -89,6 +100,27 @@ class BoundedStorageTests(SynchronousTestCase):
     def test_interface(self) -> None:
         """It is a storage."""
         verifyObject(IStorage, self.storage)
+
+    def test_no_more_than_the_other(self) -> None:
+        """In front of a storage without versions there are none."""
+        self.assertFalse(IVersionedStorage.providedBy(self.storage))
+        self.assertFalse(IReporter.providedBy(self.storage))
+        error = self.failureResultOf(self.storage.version("c", "k"), StorageError).value
+        self.assertEqual(error.code, errno.ENOTSUP)
+        self.assertEqual(self.storage.report(), {})
+
+    def test_as_much_as_the_other(self) -> None:
+        """In front of one with versions and reports there are both."""
+        inner = SilentVersions()
+        storage = BoundedStorage(inner, self.clock, 10)
+        verifyObject(IVersionedStorage, storage)
+        verifyObject(IReporter, storage)
+
+        self.assertEqual(storage.report(), {"problem": "silent"})
+        answer = storage.version("c", "k")
+        self.assertEqual(inner.asked, [("version", "c", "k")])
+        self.clock.advance(10)
+        self.assertIn("version of c/k", self.assert_late(answer).reason)
 
     def test_passes_on(self) -> None:
         """Whatever is asked of it is asked of the other."""

@@ -32,11 +32,16 @@ from cocained.storages.memory import MemoryArgs, MemoryStorage
 from cocained.storages.names import MAX_PLACE, Intent, check_key, place
 from cocained.storages.scratch import create_scratch, sweep
 from cocained.testing import stub_node
-from cocained.testing.contracts import NameSpaceContract, StorageCase
+from cocained.testing.contracts import (
+    NameSpaceContract,
+    SharedVersionContract,
+    StorageCase,
+    VersionContract,
+)
 from cocained.testing.reactor import THREAD_TIMEOUT
 
 
-class MemoryStorageTests(NameSpaceContract, SynchronousTestCase):
+class MemoryStorageTests(NameSpaceContract, VersionContract, SynchronousTestCase):
     """The storage in memory keeps the contract."""
 
     def setUp(self) -> None:
@@ -96,6 +101,17 @@ class MemoryStorageTests(NameSpaceContract, SynchronousTestCase):
         self.successResultOf(storage.write("c", "k", b"x" * 10))
 
         self.successResultOf(storage.write("c", "k2", b"x" * 4000))
+
+    def test_version_of_another_life(self) -> None:
+        """A version of one storage is none of another, as after a restart."""
+        other = MemoryStorage(self.node, "core")
+        for storage in (self.storage, other):
+            self.successResultOf(storage.write("c", "k", b"v"))
+
+        self.assertNotEqual(
+            self.successResultOf(self.storage.version("c", "k")),
+            self.successResultOf(other.version("c", "k")),
+        )
 
     def test_default_arguments(self) -> None:
         """It can be built with nothing but a node and a name."""
@@ -187,8 +203,63 @@ class FilesCase(StorageCase, SynchronousTestCase):
         return release
 
 
-class FilesStorageTests(NameSpaceContract, FilesCase):
+class FilesStorageTests(NameSpaceContract, SharedVersionContract, FilesCase):
     """The storage on files keeps the contract."""
+
+    def another(self) -> FilesStorage:
+        return self.build()
+
+
+class VersionTests(SynchronousTestCase):
+    """What tells one writing of a file from another."""
+
+    def setUp(self) -> None:
+        self.root = Path(os.path.abspath(self.mktemp()))
+        self.disk = Disk(str(self.root), 1 << 20)
+        self.disk.prepare()
+        self.path = self.disk.locate("c", "k")
+
+    def test_number_used_again(self) -> None:
+        """Files of one size and one tick of the kernel's clock are told apart."""
+        versions = []
+        for number in range(300):
+            self.disk.write("c", "k", b"%03d" % number, [])
+            versions.append(self.disk.version(self.path))
+
+        self.assertEqual(len(set(versions)), 300)
+
+    def test_times_are_the_writers(self) -> None:
+        """The time of a file is set to the nanosecond, before it has its name."""
+        self.disk._time_ns = lambda: 1_234_567_890_123_456_789
+        self.disk.write("c", "k", b"v", [])
+
+        self.assertEqual(os.stat(self.path).st_mtime_ns, 1_234_567_890_123_456_789)
+
+    def test_written_in_place(self) -> None:
+        """Another program that writes into the file, and hides it, is noticed."""
+        self.disk.write("c", "k", b"old", [])
+        old = self.disk.version(self.path)
+        status = os.stat(self.path)
+        # A tick of the kernel's clock has to pass, 10 ms at most.
+        while os.stat(self.path).st_ctime_ns == status.st_ctime_ns:
+            Path(os.fsdecode(self.path)).write_bytes(b"new")
+            os.utime(self.path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+        self.assertNotEqual(self.disk.version(self.path), old)
+
+    def test_tag(self) -> None:
+        """What is no object has no version."""
+        self.disk.write("c", "k", b"v", ["t"])
+        os.mkfifo(self.root / "c" / "fifo")
+        for collection, key, code in (
+            ("c", "t", errno.EISDIR),
+            ("c/t", "k", errno.ELOOP),
+            ("c/k", "k", errno.ENOTDIR),
+            ("c", "fifo", errno.EINVAL),
+        ):
+            with self.assertRaises(StorageError) as caught:
+                self.disk.version(self.disk.locate(collection, key))
+            self.assertEqual(caught.exception.code, code)
 
 
 class LaneOnlyTests(NameSpaceContract, FilesCase):

@@ -12,6 +12,12 @@ A link in a tag directory is only a mark: what counts is that it *is* a link
 and that the object of its name exists, wherever the link points.  So absolute
 and relative targets do, and a store that was moved keeps its tags.
 
+Which writing of an object is there, :meth:`Disk.version` tells from what the
+file system knows of its file.  A writing is a new file under the old name, but the
+number of the one before the last may be used again, and a kernel's clock for files
+stands still for up to 10 ms.  So a writer sets the time of its file itself, to the
+nanosecond.
+
 An object itself is never a link.  One that is found is refused with ``ELOOP``,
 since following it could leave the store, and writing through it could change
 another object.  Directories may be links: that is how an administrator puts a
@@ -23,6 +29,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterable
 
 from cocained.errors import StorageError
@@ -79,6 +86,9 @@ class Disk:
     # Overridden by tests to stand for a disk with faults.
     _os_write = staticmethod(os.write)
     _os_fsync = staticmethod(os.fsync)
+
+    # Not the reactor's: what is wanted is a number that was never there before.
+    _time_ns = staticmethod(time.time_ns)
 
     def prepare(self) -> None:
         """Create the root if there is none; it must be a directory."""
@@ -182,6 +192,26 @@ class Disk:
             os.close(fd)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
+    def version(self, path: bytes) -> str:
+        """
+        Say which writing of an object is there.
+
+        :param path: from :meth:`locate`.
+        :returns: text that is the same for all who share the file system.
+        """
+        where = self._where(path)
+        try:
+            status = os.lstat(path)
+        except OSError as error:
+            raise StorageError.from_os_error(error, where) from error
+        self._check_regular(status.st_mode, where)
+        # The change time is the kernel's, and tells of those who write in place
+        # and set the other one back, as some programs that copy do.
+        return (
+            f"{status.st_ino:x}-{status.st_size:x}"
+            f"-{status.st_mtime_ns:x}-{status.st_ctime_ns:x}"
+        )
+
     def write(
         self, collection: str, key: str, blob: bytes, tags: Iterable[str]
     ) -> None:
@@ -271,6 +301,9 @@ class Disk:
         except (FileNotFoundError, NotADirectoryError):
             # The collection tells the second case better.
             return
+        self._check_regular(mode, where)
+
+    def _check_regular(self, mode: int, where: str) -> None:
         if stat.S_ISDIR(mode):
             raise os_refusal(errno.EISDIR, where)
         if stat.S_ISLNK(mode):
@@ -328,6 +361,8 @@ class Disk:
             view = memoryview(blob)
             while view:
                 view = view[self._os_write(fd, view) :]
+            now = self._time_ns()
+            os.utime(fd, ns=(now, now))
             self._os_fsync(fd)
             # Still open, and so locked: no sweep takes it before the rename.
             os.rename(scratch, path)

@@ -25,7 +25,7 @@ from zope.interface import implementer
 
 from cocained.component import Component
 from cocained.errors import ConfigError, StorageError
-from cocained.interfaces import INode, IStorage
+from cocained.interfaces import INode, IVersionedStorage
 from cocained.lane import Lane
 from cocained.storages.changes import Changes
 from cocained.storages.disk import Disk
@@ -68,7 +68,7 @@ class FilesArgs(
     ] = MAX_OBJECT
 
 
-@implementer(IStorage)
+@implementer(IVersionedStorage)
 class FilesStorage(Component[FilesArgs]):
     """
     Objects as files, tags as directories of links (protocol.md §4.1).
@@ -135,6 +135,13 @@ class FilesStorage(Component[FilesArgs]):
         except StorageError as error:
             return fail(error)
         return self._run(disk.read, path)
+
+    def version(self, collection: str, key: str) -> Deferred[str]:
+        try:
+            path = self._disk.locate(collection, key)
+        except StorageError as error:
+            return fail(error)
+        return self._run(self._disk.version, path)
 
     def write(
         self, collection: str, key: str, blob: bytes, tags: Iterable[str] = ()

@@ -10,6 +10,7 @@ what works here works there: it passes the same contract.
 from __future__ import annotations
 
 import errno
+import uuid
 from collections.abc import Callable, Iterable
 from typing import Annotated, TypeAlias, TypeVar, TypeVarTuple
 
@@ -19,7 +20,7 @@ from zope.interface import implementer
 
 from cocained.component import Component
 from cocained.errors import StorageError
-from cocained.interfaces import INode, IStorage
+from cocained.interfaces import INode, IVersionedStorage
 from cocained.storages.names import (
     Intent,
     check_collection,
@@ -40,8 +41,8 @@ MAX_OBJECT = 1 << 28
 MAX_TOTAL = 1 << 28
 
 #: Bytes counted for each directory, link and object beside its blob and name:
-#: about what CPython needs for them.
-OVERHEAD = 256
+#: about what CPython needs for them and for the number of the writing.
+OVERHEAD = 384
 
 
 class MemoryArgs(
@@ -68,7 +69,7 @@ _MARK = _Mark()
 _Folder: TypeAlias = "dict[str, _Folder | bytes | _Mark]"
 
 
-@implementer(IStorage)
+@implementer(IVersionedStorage)
 class MemoryStorage(Component[MemoryArgs]):
     """Objects in dictionaries; every Deferred has fired when it is given."""
 
@@ -79,9 +80,16 @@ class MemoryStorage(Component[MemoryArgs]):
         self._root: _Folder = {}
         self._place = f"<{name}>"
         self._used = 0
+        # Nothing outlives this object, so no version may look like a former one.
+        self._epoch = uuid.uuid4().hex
+        self._writings = 0
+        self._versions: dict[tuple[str, str], int] = {}
 
     def read(self, collection: str, key: str) -> Deferred[bytes]:
         return _answer(self._read, collection, key)
+
+    def version(self, collection: str, key: str) -> Deferred[str]:
+        return _answer(self._version, collection, key)
 
     def write(
         self, collection: str, key: str, blob: bytes, tags: Iterable[str] = ()
@@ -126,6 +134,10 @@ class MemoryStorage(Component[MemoryArgs]):
             errno.EISDIR if isinstance(found, dict) else errno.ELOOP, where
         )
 
+    def _version(self, collection: str, key: str) -> str:
+        self._read(collection, key)
+        return f"{self._epoch}-{self._versions[collection, key]}"
+
     def _write(
         self, collection: str, key: str, blob: bytes, tags: Iterable[str]
     ) -> None:
@@ -163,6 +175,8 @@ class MemoryStorage(Component[MemoryArgs]):
         for tag in names:
             _open(folder, tag).setdefault(key, _MARK)
         folder[key] = bytes(blob)
+        self._writings += 1
+        self._versions[collection, key] = self._writings
 
     def _growth(
         self, folder: _Folder, collection: str, key: str, blob: bytes, tags: list[str]
@@ -207,6 +221,7 @@ class MemoryStorage(Component[MemoryArgs]):
                 place(self._place, collection, key),
             )
         del folder[key]
+        del self._versions[collection, key]
         self._used -= len(old) + len(key) + OVERHEAD
 
     def _find(self, collection: str, tags: Iterable[str]) -> list[str]:

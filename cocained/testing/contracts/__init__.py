@@ -10,5 +10,13 @@ from cocained.testing.contracts.cases import StorageCase
 from cocained.testing.contracts.gateways import GatewayContract
 from cocained.testing.contracts.names import NameSpaceContract
 from cocained.testing.contracts.storages import StorageContract
+from cocained.testing.contracts.versions import SharedVersionContract, VersionContract
 
-__all__ = ["GatewayContract", "NameSpaceContract", "StorageCase", "StorageContract"]
+__all__ = [
+    "GatewayContract",
+    "NameSpaceContract",
+    "SharedVersionContract",
+    "StorageCase",
+    "StorageContract",
+    "VersionContract",
+]
