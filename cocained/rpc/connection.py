@@ -347,15 +347,15 @@ async def _connect(
             raise CancelledError() from error
         except Exception as error:
             # Whatever an endpoint may fail with, the next address may work.
-            failures.append(f"{address_text(address)}: {_plainly(error)}")
+            failures.append(f"{address_text(address)}: {plainly(error)}")
         else:
             assert isinstance(protocol, SessionProtocol)
             return Connection(protocol, peer, wiring.limits.frame)
     raise NotConnected(peer, failures)
 
 
-def _plainly(error: Exception) -> str:
-    """Say why an attempt failed, without the ceremony of Twisted's texts."""
+def plainly(error: Exception) -> str:
+    """Say why an attempt to connect failed, without the ceremony of Twisted's texts."""
     code = getattr(error, "osError", None)
     if isinstance(code, int) and code > 0:
         return os.strerror(code)
