@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.interfaces import (
     IReactorCore,
     IReactorFDSet,
+    IReactorSocket,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
@@ -53,14 +54,16 @@ LOG_ATTRIBUTES = "cocaine_attributes"
 class IReactor(
     IReactorCore,
     IReactorFDSet,
+    IReactorSocket,
     IReactorTCP,
     IReactorThreads,
     IReactorTime,
     IReactorUNIX,
 ):
     """
-    What the node needs of a reactor: sockets, time, threads for the storage,
-    and readable descriptors for the output and the end of child processes.
+    What the node needs of a reactor: sockets, its own and made elsewhere, time,
+    threads for the storage, and readable descriptors for the output and the end
+    of child processes.
     """
 
 

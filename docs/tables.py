@@ -205,6 +205,18 @@ LIMITS = (
         "the group is refused",
     ),
     Limit(
+        "cocained.clusters.sightings.NODE_LIMIT",
+        "nodes",
+        "that the ``multicast`` cluster remembers",
+        "further ones are not linked, and the log and the report say so",
+    ),
+    Limit(
+        "cocained.clusters.announcement.ENDPOINT_LIMIT",
+        "addresses",
+        "in the announcement of one node",
+        "the announcement is ignored, counted, and reported",
+    ),
+    Limit(
         "cocained.storages.names.MAX_NAME",
         "bytes",
         "of a key, a tag, or a part of a collection: the file system's own",

@@ -21,6 +21,10 @@ console_logger = Entry("logger", "console", "cocained.loggers.console.ConsoleLog
 file_logger = Entry("logger", "file", "cocained.loggers.file.FileLogger")
 syslog_logger = Entry("logger", "syslog", "cocained.loggers.syslog.SyslogLogger")
 
+multicast_cluster = Entry(
+    "cluster", "multicast", "cocained.clusters.multicast.MulticastCluster"
+)
+
 adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway")
 
 process_isolate = Entry(

@@ -1,0 +1,1 @@
+"""Cluster plugins: they find other nodes (protocol.md §3.7)."""
