@@ -52,7 +52,7 @@ class Connection:
 
     def __init__(self, load: Load) -> None:
         self._load = load
-        self.socket = socket.create_connection((LOOPBACK, load.port), 10)
+        self.socket = load.dial()
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.open: dict[int, bytes] = {}
@@ -163,8 +163,19 @@ class Load:
     def __exit__(self, *failure: object) -> None:
         self.close()
 
+    def dial(self) -> socket.socket:
+        """
+        Connect to the service.
+
+        :raises OSError: it cannot be reached.
+        """
+        return socket.create_connection((LOOPBACK, self.port), 10)
+
+    def _make(self) -> Connection:
+        return Connection(self)
+
     def _connect(self) -> Connection:
-        connection = Connection(self)
+        connection = self._make()
         self._selector.register(connection.socket, selectors.EVENT_READ, connection)
         return connection
 

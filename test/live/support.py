@@ -177,16 +177,22 @@ class Client:
     """
     A blocking connection.
 
-    :param address: a port of the loopback interface, or the path of a socket.
+    :param address: a port of the loopback interface, the path of a socket, or a
+        host and a port.
+    :param timeout: seconds for the connection, and for each frame.
     """
 
-    def __init__(self, address: int | Path) -> None:
+    def __init__(
+        self, address: int | Path | tuple[str, int], timeout: float = ANSWER_TIMEOUT
+    ) -> None:
+        self.timeout = timeout
         if isinstance(address, Path):
             self.socket = socket.socket(socket.AF_UNIX)
-            self.socket.settimeout(ANSWER_TIMEOUT)
+            self.socket.settimeout(timeout)
             self.socket.connect(str(address))
         else:
-            self.socket = socket.create_connection((LOOPBACK, address), ANSWER_TIMEOUT)
+            place = (LOOPBACK, address) if isinstance(address, int) else address
+            self.socket = socket.create_connection(place, timeout)
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.channel = 0
         self._unpacker = msgpack.Unpacker(
@@ -212,14 +218,15 @@ class Client:
         """Send one frame."""
         self.send_bytes(pack(list(frame)))
 
-    def receive(self, timeout: float = ANSWER_TIMEOUT) -> Any:
+    def receive(self, timeout: float | None = None) -> Any:
         """
         Wait for a frame.
 
-        :param timeout: seconds.
+        :param timeout: seconds, if others than usual.
         :returns: the frame, or ``None`` at the end of the connection.
         :raises TimeoutError: none came.
         """
+        timeout = self.timeout if timeout is None else timeout
         until = time.monotonic() + timeout
         while True:
             for frame in self._unpacker:
@@ -344,12 +351,20 @@ class LiveNode:
     def __init__(self, changes: Mapping[str, Any] | None = None) -> None:
         # A UNIX socket's path holds about a hundred bytes: trial's is too long.
         self.directory = Path(tempfile.mkdtemp(prefix="cl"))
-        self.ports = dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+        self.ports = self.choose_ports()
         self.log = self.directory / "node.log"
         self.configuration = merge(self._plain(), changes or {})
         self.process: subprocess.Popen[bytes] | None = None
         for part in ("run", "spool", "store"):
             (self.directory / part).mkdir()
+
+    def choose_ports(self) -> dict[str, int]:
+        """Choose the port of each service."""
+        return dict(zip(SERVICES, free_ports(len(SERVICES)), strict=True))
+
+    def dial(self, port: int) -> Client:
+        """Connect to a port of the node."""
+        return Client(port)
 
     def _plain(self) -> dict[str, Any]:
         return {
@@ -376,6 +391,11 @@ class LiveNode:
 
         :raises AssertionError: it did not get ready; shows its log.
         """
+        self.launch()
+        self.wait_until_ready()
+
+    def launch(self) -> None:
+        """Start the process."""
         path = self.directory / "node.yaml"
         path.write_text(yaml.safe_dump(self.configuration))
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
@@ -389,6 +409,13 @@ class LiveNode:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
                 start_new_session=True,
             )
+
+    def wait_until_ready(self) -> None:
+        """
+        Wait until the locator knows the node service.
+
+        :raises AssertionError: it does not; shows the log.
+        """
         try:
             wait_for("the node is ready", self._is_ready, READY_TIMEOUT)
         except AssertionError as error:
@@ -408,13 +435,13 @@ class LiveNode:
 
     def resolve(self, name: str) -> int:
         """Ask the locator for the port of a service."""
-        with Client(self.ports["locator"]) as locator:
+        with self.dial(self.ports["locator"]) as locator:
             endpoints, _version, _graph = locator.call(0, name)
         return int(endpoints[0][1])
 
     def client(self, name: str) -> Client:
         """Connect to a service or an app."""
-        return Client(self.ports.get(name) or self.resolve(name))
+        return self.dial(self.ports.get(name) or self.resolve(name))
 
     def write(self, collection: str, key: str, blob: bytes, *tags: str) -> None:
         """Store a blob through the storage service."""

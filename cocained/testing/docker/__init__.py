@@ -14,10 +14,11 @@ machine nor its firewall notices.  Nothing is pulled from anywhere:
 Needs root, and the programs of :data:`.PROGRAMS`.
 """
 
-from cocained.testing.docker.daemon import PROGRAMS, Daemon, LabError, lacking
+from cocained.testing.docker.daemon import Daemon
 from cocained.testing.docker.engine import Engine
 from cocained.testing.docker.registry import Registry
 from cocained.testing.docker.root import LIBRARY, make_root
+from cocained.testing.programs import PROGRAMS, LabError, lacking
 
 __all__ = [
     "LIBRARY",

@@ -12,12 +12,12 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from cocained.errors import CocainedError
+from cocained.testing.programs import LabError, require
 
 #: Seconds until a daemon must answer: an engine takes one, twenty when loaded.
 READY_TIMEOUT = 60.0
@@ -30,34 +30,6 @@ POLL = 0.02
 
 #: Bytes shown of a daemon's log when something went wrong.
 LOG_TAIL = 4000
-
-#: Programs that are started here, and the packages of Debian that have them.
-PROGRAMS = {
-    "busybox": "busybox-static",
-    "docker-init": "docker.io",
-    "docker-registry": "docker-registry",
-    "dockerd": "docker.io",
-    "htpasswd": "apache2-utils",
-    "ip": "iproute2",
-    "ldd": "libc-bin",
-    "nsenter": "util-linux",
-    "podman": "podman",
-    "runc": "runc",
-    "unshare": "util-linux",
-}
-
-
-class LabError(CocainedError):
-    """Something that is needed is missing or went wrong, with the remedy."""
-
-
-def lacking(programs: Iterable[str]) -> dict[str, str]:
-    """
-    Look for programs.
-
-    :returns: those of them that are not here, with the package of each.
-    """
-    return {each: PROGRAMS[each] for each in programs if shutil.which(each) is None}
 
 
 class Daemon:
@@ -75,10 +47,7 @@ class Daemon:
     programs: Sequence[str] = ()
 
     def __init__(self, enter: Sequence[str] = (), place: Path | None = None) -> None:
-        missing = lacking(self.programs)
-        if missing:
-            packages = " ".join(sorted(set(missing.values())))
-            raise LabError(f"no {', '.join(missing)}: apt-get install {packages}")
+        require(self.programs)
         self.enter = enter
         # Short, since a UNIX socket's path holds about a hundred bytes.
         self.directory = Path(tempfile.mkdtemp(prefix="cd", dir=place))

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgpack
 
-from cocained.testing.docker.daemon import LabError, lacking
+from cocained.testing.programs import require
 
 #: Where it has the packages: what ``PYTHONPATH`` must be.
 LIBRARY = "/app/lib"
@@ -67,11 +67,7 @@ def make_root(root: Path, packages: Iterable[Path]) -> None:
         ``msgpack`` is always there.
     :raises LabError: a program that this needs, or is to copy, is missing.
     """
-    missing = lacking(("busybox", "ldd"))
-    if missing:
-        raise LabError(
-            f"no {', '.join(missing)}: apt-get install {' '.join(missing.values())}"
-        )
+    require(("busybox", "ldd"))
     for name in DIRECTORIES:
         (root / name).mkdir(parents=True)
     for name in LINKS:
