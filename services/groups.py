@@ -6,7 +6,8 @@ The routing groups of a locator: kept in the storage, loaded as rings.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 from twisted.logger import Logger
 
@@ -55,6 +56,10 @@ class RoutingGroups:
     def __init__(self, storage: IStorage) -> None:
         self._storage = storage
         self._rings: dict[str, Continuum] = {}
+        self._begun = 0
+        # Who reads now, and who was the last to change a name meanwhile.
+        self._readers: set[int] = set()
+        self._changed: dict[str, int] = {}
 
     async def load(self) -> None:
         """
@@ -63,15 +68,16 @@ class RoutingGroups:
         One that cannot be used is logged and left out: better than a node
         that does not start, as the original would.
         """
-        for name in await self._storage.find(COLLECTION, TAGS):
-            try:
-                self._rings[name] = await self._read(name)
-            except CocainedError as error:
-                log.error(
-                    "routing group {group} is left out: {error}",
-                    group=name,
-                    error=error,
-                )
+        with self._reading():
+            for name in await self._storage.find(COLLECTION, TAGS):
+                try:
+                    self._rings[name] = await self._read(name)
+                except CocainedError as error:
+                    log.error(
+                        "routing group {group} is left out: {error}",
+                        group=name,
+                        error=error,
+                    )
 
     async def refresh(self, names: Iterable[str]) -> None:
         """
@@ -80,16 +86,69 @@ class RoutingGroups:
         :raises CocainedError: one cannot be used; then nothing has changed
             (protocol.md §3.5).
         """
-        active = set(await self._storage.find(COLLECTION, TAGS))
-        # Collected apart: another refresh may end while this one reads.
-        fresh = {
-            name: await self._read(name) if name in active else None for name in names
-        }
+        with self._reading() as reader:
+            active = set(await self._storage.find(COLLECTION, TAGS))
+            self._put(
+                reader,
+                {
+                    name: await self._read(name) if name in active else None
+                    for name in names
+                },
+            )
+
+    async def follow(self, names: Iterable[str]) -> bool:
+        """
+        Read groups anew that another node has refreshed.
+
+        One that cannot be used stays as it was, and the log says why.
+
+        :param names: all that there are, here or in the storage, if empty.
+        :returns: whether anything has changed.
+        :raises StorageError: the storage cannot be read; nothing has changed.
+        """
+        with self._reading() as reader:
+            active = set(await self._storage.find(COLLECTION, TAGS))
+            fresh: dict[str, Continuum | None] = {}
+            for name in sorted(set(names) or active | self._rings.keys()):
+                try:
+                    fresh[name] = await self._read(name) if name in active else None
+                except RoutingError as error:
+                    if isinstance(error.__cause__, StorageError):
+                        raise error.__cause__ from None
+                    self._stays(name, error)
+                except CocainedError as error:
+                    self._stays(name, error)
+            return self._put(reader, fresh)
+
+    def _stays(self, name: str, error: CocainedError) -> None:
+        log.error(
+            "routing group {group} stays as it was: {error}", group=name, error=error
+        )
+
+    @contextmanager
+    def _reading(self) -> Iterator[int]:
+        """Read for a while; gives a number that grows with each reader."""
+        self._begun += 1
+        reader = self._begun
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.discard(reader)
+            if not self._readers:
+                self._changed.clear()
+
+    def _put(self, reader: int, fresh: Mapping[str, Continuum | None]) -> bool:
+        changed = False
         for name, ring in fresh.items():
-            if ring is None:
-                self._rings.pop(name, None)
-            else:
+            if self._changed.get(name, 0) > reader:
+                continue  # who began later knows better
+            self._changed[name] = reader
+            former = self._rings.pop(name, None)
+            if ring is not None:
                 self._rings[name] = ring
+            changed |= (former and former.points) != (ring and ring.points)
+        return changed
 
     async def _read(self, name: str) -> Continuum:
         try:
