@@ -37,10 +37,15 @@ BUFFER = 65536
 
 
 class MemoryTransport:
-    """One end of a connection."""
+    """
+    One end of a connection.
 
-    def __init__(self, network: MemoryNetwork) -> None:
+    :param address: of the other end, as it is told to its protocol.
+    """
+
+    def __init__(self, network: MemoryNetwork, address: IPv4Address) -> None:
         self._network = network
+        self._address = address
         self.peer: MemoryTransport = self
         self.protocol: Any = None
         self.buffer = bytearray()
@@ -102,7 +107,7 @@ class MemoryTransport:
         self.producer = None
 
     def getPeer(self) -> IPv4Address:
-        return IPv4Address("TCP", "192.0.2.1", 1)
+        return self._address
 
     getHost = getPeer
 
@@ -175,9 +180,10 @@ class MemoryNetwork(Clock):
             connector.fail(ConnectionRefusedError())
             return
         connector.done = True
-        near, far = MemoryTransport(self), MemoryTransport(self)
-        near.peer, far.peer = far, near
         peer = IPv4Address("TCP", *address)
+        near = MemoryTransport(self, peer)
+        far = MemoryTransport(self, IPv4Address("TCP", "192.0.2.1", 1))
+        near.peer, far.peer = far, near
         far.protocol = listener.buildProtocol(peer)
         near.protocol = factory.buildProtocol(peer)
         self.links.append((near, far))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from twisted.internet.abstract import isIPAddress, isIPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import (
     HostnameEndpoint,
@@ -171,6 +172,14 @@ class Connection:
         return self._protocol.session
 
     @property
+    def address(self) -> Address | None:
+        """Where the peer is, in numbers; ``None`` if that is no port."""
+        peer = self._protocol.transport.getPeer()
+        if isinstance(peer, IPv4Address | IPv6Address):
+            return peer.host, peer.port
+        return None
+
+    @property
     def usable(self) -> bool:
         """Whether new channels can be opened."""
         session = self.session
@@ -278,6 +287,11 @@ class Connection:
         self.session.flush()
         self._protocol.close()
         return gone
+
+    def abort(self) -> None:
+        """End the connection now, unsent bytes and all."""
+        self._retiring = True
+        self._protocol.abort()
 
     def _lost(self, protocol: SessionProtocol) -> None:
         self._outbox.lost(cancelled())

@@ -17,6 +17,7 @@ import termios
 from array import array
 from collections import deque
 from collections.abc import Callable
+from copy import copy
 from functools import partial
 from typing import NamedTuple
 
@@ -96,6 +97,12 @@ class Wiring:
         self.turn = Turn(
             reactor.seconds, lambda function: reactor.callLater(0, function)
         )
+
+    def within(self, limits: Limits) -> Wiring:
+        """Give the same wiring, for connections with limits of their own."""
+        other = copy(self)
+        other.limits = limits
+        return other
 
 
 @implementer(IPushProducer)
