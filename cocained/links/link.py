@@ -1,0 +1,383 @@
+# -*- test-case-name: cocained.test.test_links_link -*-
+"""
+One link: what another node offers, kept true in the gateway (protocol.md §3.3).
+
+::
+
+    WAITING ──due──▶ CONNECTING ──reached──▶ ASKING ──told──▶ LINKED ◀──answered── SILENT
+       ▲                 │                     │                │ ──ping missed──▶   │
+       └─────────────────┴──── ended, late ────┴────────────────┴───────────────────┘
+
+Whatever ends a connection takes everything of that node out of the gateway, and
+the link tries again by itself: after a wait of its own, which grows with each
+failure and is forgotten when the node has answered a ping.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from cocained.errors import Category, CocainedError, DispatchCode, NodeCode
+from cocained.interfaces import IGateway, INodeObserver
+from cocained.links.agenda import Agenda
+from cocained.links.backoff import delay
+from cocained.links.pace import Pace
+from cocained.links.roles import Address, Dialer, Line
+from cocained.links.tidings import Tidings
+
+log = Logger()
+
+#: Most services of one node that are listened to.  An idle app costs its own
+#: node more than it costs others to know of it.
+SERVICE_LIMIT = 16384
+
+#: What is said of a node that has not been reached (protocol.md §3.1).
+NOWHERE: Address = ("0.0.0.0", 0)
+
+
+class WrongNode(CocainedError):
+    """Another node than expected is at an address."""
+
+    category = Category.DISPATCH
+    code = DispatchCode.INVALID_ARGUMENT
+
+
+class SilentNode(CocainedError):
+    """A node takes what it is sent and does not answer."""
+
+    category = Category.NODE
+    code = NodeCode.TIMEOUT
+
+
+class TooManyServices(CocainedError):
+    """A node announces more services than one may have."""
+
+    category = Category.NODE
+    code = NodeCode.RESOURCE
+
+
+_NO_NAMES: Final[frozenset[str]] = frozenset()
+
+
+class State(Enum):
+    """What a link is doing."""
+
+    WAITING = "waiting"
+    CONNECTING = "connecting"
+    ASKING = "asking"
+    LINKED = "linked"
+    SILENT = "silent"
+    DROPPED = "dropped"
+
+
+#: States in which a node is known to be there.
+_THERE = frozenset((State.LINKED, State.SILENT))
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """
+    What all links of a node share.
+
+    :param clock: the only source of time.
+    :param agenda: says when a link's time has come.
+    :param dialer: makes connections.
+    :param gateway: is told what other nodes offer.
+    :param observer: the same, if it wants to hear how nodes are.
+    :param pace: how long things may take.
+    :param random: gives a number of 0 up to, and without, 1.
+    :param linked: called when a node has said for the first time on a
+        connection what it offers.
+    :param refreshed: called with the routing groups that a node tells of.
+    """
+
+    clock: IReactorTime
+    agenda: Agenda
+    dialer: Dialer
+    gateway: IGateway
+    observer: INodeObserver | None
+    pace: Pace
+    random: Callable[[], float]
+    linked: Callable[[Link], None]
+    refreshed: Callable[[Sequence[str]], None]
+
+
+class Link:
+    """
+    A node that we listen to.
+
+    :param around: shared with all other links.
+    :param uuid: of the node.
+    :param endpoints: of its locator, at least one.
+    """
+
+    __slots__ = (
+        "_around",
+        "_asked",
+        "_known",
+        "_line",
+        "_names",
+        "_since",
+        "attempts",
+        "due_at",
+        "endpoints",
+        "error",
+        "given",
+        "latency",
+        "numeric",
+        "place",
+        "state",
+        "uuid",
+    )
+
+    def __init__(
+        self, around: Surroundings, uuid: str, endpoints: Sequence[Address]
+    ) -> None:
+        self._around = around
+        self._line: Line | None = None
+        # Services that the gateway has been told of; those of the first tidings
+        # until something changes.
+        self._names: frozenset[str] | set[str] = _NO_NAMES
+        # Whether the gateway may have something to forget.
+        self._known = False
+        self._asked: float | None = None
+        self._since = around.clock.seconds()
+        self.uuid = uuid
+        self.endpoints = tuple(endpoints)
+        self.state = State.WAITING
+        #: for the agenda
+        self.due_at: float | None = None
+        #: failures since the node was last seen to be well
+        self.attempts = 0
+        #: why the last one failed
+        self.error: CocainedError | None = None
+        #: which of the endpoints was reached last
+        self.given: Address | None = None
+        #: and where that is
+        self.numeric: Address | None = None
+        #: where the table has noted it
+        self.place: Address | None = None
+        #: seconds that the last ping took
+        self.latency: float | None = None
+
+    def __repr__(self) -> str:
+        return f"<Link to {self.uuid}: {self.state.value}>"
+
+    # For the table
+
+    def start(self) -> None:
+        """Make the first attempt."""
+        self._dial()
+
+    def retarget(self, endpoints: Sequence[Address]) -> None:
+        """The node is said to be elsewhere; a good connection is kept."""
+        if tuple(endpoints) == self.endpoints:
+            return
+        self.endpoints = tuple(endpoints)
+        if self.state in _THERE and self.given in self.endpoints:
+            return
+        self._let_go()
+        self._dial()
+
+    def drop(self) -> None:
+        """Let go of the node for good."""
+        self._let_go()
+        self._enter(State.DROPPED)
+
+    @property
+    def endpoint(self) -> Address:
+        """Where the node is, :data:`NOWHERE` while it has not been reached."""
+        there = self.state in _THERE
+        return self.numeric if there and self.numeric else NOWHERE
+
+    def report(self) -> Mapping[str, Any]:
+        """Say how the link is, in plain values."""
+        return {
+            "endpoints": [list(endpoint) for endpoint in self.endpoints],
+            "state": self.state.value,
+            "since": round(self._around.clock.seconds() - self._since, 3),
+            "latency": self.latency,
+            "services": len(self._names),
+            "attempts": self.attempts,
+            "error": str(self.error) if self.error is not None else "",
+        }
+
+    # Ear, for the line
+
+    def reached(self, given: Address, numeric: Address) -> None:
+        self.given = given
+        self.numeric = numeric
+        self._enter(State.ASKING)
+
+    def told(self, tidings: Tidings) -> None:
+        if tidings.uuid != self.uuid:
+            self._fail(
+                WrongNode(
+                    f"the node there is {tidings.uuid}; a node has a new uuid each"
+                    " time it starts"
+                )
+            )
+            return
+        try:
+            self._take(tidings)
+        except CocainedError as error:
+            self._fail(error)
+            return
+        except Exception:
+            log.failure("the gateway stumbles over what {node} offers", node=self.uuid)
+            self._fail(CocainedError("the gateway failed; see the log"))
+            return
+        if self.state is State.ASKING:
+            self._enter(State.LINKED)
+            # Not all nodes at one moment.
+            pace = self._around.pace
+            self._around.agenda.put(self, pace.ping * self._around.random())
+            log.info(
+                "linked to node {node} at {endpoint}: {services} services",
+                node=self.uuid,
+                endpoint=self.numeric,
+                services=len(self._names),
+            )
+            self._around.linked(self)
+        if tidings.groups is not None:
+            self._around.refreshed(tidings.groups)
+
+    def answered(self) -> None:
+        if self._asked is None:
+            return
+        now = self._around.clock.seconds()
+        self.latency, self._asked = now - self._asked, None
+        self.attempts = 0
+        self.error = None
+        if self.state is State.SILENT:
+            log.info("node {node} answers again", node=self.uuid)
+            self._enter(State.LINKED)
+        self._around.agenda.put(self, max(0.0, self._around.pace.ping - self.latency))
+        self._observe(self.latency)
+
+    def ended(self, error: CocainedError) -> None:
+        self._line = None
+        self._fail(error)
+
+    # Item, for the agenda
+
+    def due(self) -> None:
+        pace = self._around.pace
+        if self.state is State.WAITING:
+            self._dial()
+        elif self.state in (State.CONNECTING, State.ASKING):
+            self._fail(SilentNode(f"no answer to connect within {pace.handshake:g} s"))
+        elif self._asked is None:
+            self._ping()
+        elif self.state is State.LINKED:
+            self._enter(State.SILENT)
+            self._around.agenda.put(self, pace.timeout - pace.late)
+            log.warn(
+                "node {node} has not answered for {seconds} s and is avoided",
+                node=self.uuid,
+                seconds=pace.late,
+            )
+            self._observe(None)
+        else:
+            self._fail(SilentNode(f"no sign of life for {pace.timeout:g} s"))
+
+    # Steps
+
+    def _enter(self, state: State) -> None:
+        self.state = state
+        self._since = self._around.clock.seconds()
+
+    def _dial(self) -> None:
+        self._enter(State.CONNECTING)
+        self._around.agenda.put(self, self._around.pace.handshake)
+        self._line = self._around.dialer.line(self._in_turn(), self)
+        self._line.dial()
+
+    def _in_turn(self) -> tuple[Address, ...]:
+        """The endpoints; each attempt begins with another one of them."""
+        at = self.attempts % len(self.endpoints)
+        return self.endpoints[at:] + self.endpoints[:at]
+
+    def _ping(self) -> None:
+        assert self._line is not None  # there is one in LINKED
+        self._asked = self._around.clock.seconds()
+        self._around.agenda.put(self, self._around.pace.late)
+        self._line.ping()
+
+    def _observe(self, latency: float | None) -> None:
+        observer = self._around.observer
+        if observer is not None:
+            self._known = True
+            try:
+                observer.node_observed(self.uuid, latency)
+            except Exception:
+                log.failure("the gateway stumbles over node {node}", node=self.uuid)
+
+    def _take(self, tidings: Tidings) -> None:
+        gateway, uuid, extra = self._around.gateway, self.uuid, tidings.extra
+        known = self._names
+        if len(known) + len(tidings.names - known) > SERVICE_LIMIT:
+            raise TooManyServices(
+                f"it announces more than {SERVICE_LIMIT} services, the limit"
+            )
+        for name, endpoints, version, graph in tidings.offers:
+            if name in known:
+                # Gateways refuse what they know already; this is an update.
+                gateway.cleanup(uuid, name)
+            if endpoints:
+                self._known = True
+                gateway.consume(uuid, name, endpoints, version, graph, extra)
+        self._remember(tidings)
+
+    def _remember(self, tidings: Tidings) -> None:
+        if not self._names:
+            self._names = tidings.names
+            return
+        if isinstance(self._names, frozenset):
+            self._names = set(self._names)
+        for offer in tidings.offers:
+            if offer.endpoints:
+                self._names.add(offer.name)
+            else:
+                self._names.discard(offer.name)
+
+    def _let_go(self) -> None:
+        """End the connection, and let the gateway forget what came over it."""
+        self._around.agenda.drop(self)
+        line, self._line = self._line, None
+        if line is not None:
+            line.hang_up()
+        self._asked = None
+        self._names = _NO_NAMES
+        if self._known:
+            self._known = False
+            try:
+                self._around.gateway.cleanup(self.uuid)
+            except Exception:
+                log.failure("the gateway cannot forget node {node}", node=self.uuid)
+
+    def _fail(self, error: CocainedError) -> None:
+        was = self.state
+        self._let_go()
+        self.attempts += 1
+        self.error = error
+        pace = self._around.pace
+        wait = delay(self.attempts, *pace.retry, self._around.random)
+        self._enter(State.WAITING)
+        self._around.agenda.put(self, wait)
+        # Once loudly: who is down for a day is no news every half minute.
+        tell = log.warn if was in _THERE or self.attempts == 1 else log.debug
+        tell(
+            "no link to node {node} at {endpoints}: {error}; trying again in"
+            " {seconds:.1f} s",
+            node=self.uuid,
+            endpoints=self.endpoints,
+            error=error,
+            seconds=wait,
+        )

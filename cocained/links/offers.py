@@ -1,0 +1,170 @@
+# -*- test-case-name: cocained.test.test_links_offers -*-
+"""
+What this node offers: its own services, and those published through it.
+
+Both go to the gateway under this node's uuid (plugins.md §1.6) and to the
+nodes that listen (protocol.md §3.2).  A name has one owner: the first who came,
+and when he leaves the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
+
+from twisted.logger import Logger
+
+from cocained.errors import Category, CocainedError, LocatorCode
+from cocained.interfaces import IGateway
+from cocained.links.announcements import Announcements
+from cocained.links.tidings import Offer
+from cocained.rpc.codec import pack
+from cocained.rpc.graph import Root
+
+log = Logger()
+
+
+class DuplicateService(CocainedError):
+    """A service of that name is offered by this node already."""
+
+    category = Category.LOCATOR
+    code = LocatorCode.GATEWAY_DUPLICATE
+
+
+class Offers:
+    """
+    All services of this node.
+
+    :param uuid: of this node.
+    :param extra: values that go along with each.
+    :param gateway: hears of them, if there is one.
+    :param announcements: tells them to others, if anybody may listen.
+    :param hidden: names that others are not told of.
+    """
+
+    def __init__(
+        self,
+        uuid: str,
+        extra: Mapping[str, Any],
+        gateway: IGateway | None,
+        announcements: Announcements | None,
+        hidden: Collection[str],
+    ) -> None:
+        self._uuid = uuid
+        self._extra = extra
+        self._gateway = gateway
+        self._announcements = announcements
+        self._hidden = frozenset(hidden)
+        # By name, the owner first.
+        self._offers: dict[str, list[Offer]] = {}
+        self._local: dict[str, Offer] = {}
+
+    # Services of this node
+
+    def expose(self, offer: Offer) -> None:
+        """
+        Offer a service of this node.
+
+        A gateway that refuses it is no reason not to have it.
+        """
+        self._local[offer.name] = offer
+        waiting = self._offers.setdefault(offer.name, [])
+        waiting.append(offer)
+        if len(waiting) > 1:
+            log.warn(
+                "service {service} is published by somebody else too, who is found"
+                " by other nodes",
+                service=offer.name,
+            )
+            return
+        self._feed(offer)
+        self._announce(offer)
+
+    def remove(self, name: str) -> None:
+        """A service of this node is there no more; unknown is no error."""
+        offer = self._local.pop(name, None)
+        if offer is not None:
+            self._withdraw(offer, offer.version, offer.graph)
+
+    # Services of others
+
+    def publish(self, offer: Offer) -> Callable[[], None]:
+        """
+        Offer a service that is published through this node.
+
+        :returns: withdraws it.
+        :raises DuplicateService: there is one of that name, and a gateway.
+        :raises CocainedError: the gateway refuses it.
+        """
+        waiting = self._offers.get(offer.name, [])
+        if self._gateway is not None:
+            if waiting:
+                raise DuplicateService(
+                    f"service {offer.name!r} is offered by this node already"
+                )
+            self._consume(offer)
+        elif waiting:
+            log.warn(
+                "service {service} is offered already; the first one is announced",
+                service=offer.name,
+            )
+        self._offers.setdefault(offer.name, []).append(offer)
+        if not waiting:
+            self._announce(offer)
+        return lambda: self._withdraw(offer, 0, {})
+
+    def _withdraw(self, offer: Offer, version: int, graph: Root) -> None:
+        waiting = self._offers.get(offer.name, [])
+        places = [at for at, other in enumerate(waiting) if other is offer]
+        if not places:
+            return
+        del waiting[places[0]]
+        if places[0]:
+            return  # somebody else is the owner
+        if self._gateway is not None:
+            self._gateway.cleanup(self._uuid, offer.name)
+        if waiting:
+            self._feed(waiting[0])
+            self._announce(waiting[0])
+            return
+        del self._offers[offer.name]
+        if self._announcements is not None and offer.name not in self._hidden:
+            gone = packed_offer([], version, graph)
+            self._announcements.remove(offer.name, gone)
+
+    def _feed(self, offer: Offer) -> None:
+        """Tell the gateway, which may refuse."""
+        if self._gateway is None:
+            return
+        try:
+            self._consume(offer)
+        except CocainedError as error:
+            log.warn(
+                "the gateway does not take service {service} of this node: {error}",
+                service=offer.name,
+                error=error,
+            )
+        except Exception:
+            log.failure(
+                "the gateway stumbles over service {service}", service=offer.name
+            )
+
+    def _consume(self, offer: Offer) -> None:
+        assert self._gateway is not None  # asked for by both callers
+        self._gateway.consume(self._uuid, *offer, self._extra)
+
+    def _announce(self, offer: Offer) -> None:
+        if self._announcements is not None and offer.name not in self._hidden:
+            packed = packed_offer(offer.endpoints, offer.version, offer.graph)
+            self._announcements.set(offer.name, packed)
+
+
+def packed_offer(
+    endpoints: Sequence[tuple[str, int]], version: int, graph: Root
+) -> bytes:
+    """
+    Pack what is said of a service.
+
+    It is the argument list of the answer of ``resolve`` as well.
+    """
+    return pack([[list(endpoint) for endpoint in endpoints], version, graph])
