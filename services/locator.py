@@ -5,25 +5,32 @@ The locator: says where services are (protocol.md §3).
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.component import Component
-from cocained.config import ComponentConfig
-from cocained.errors import (
-    Category,
-    CocainedError,
-    InvalidArgument,
-    LocatorCode,
-    ServiceNotAvailable,
+from cocained.config import ComponentConfig, Invalid
+from cocained.errors import Category, CocainedError, LocatorCode, ServiceNotAvailable
+from cocained.interfaces import (
+    ICluster,
+    IExposure,
+    IGateway,
+    INode,
+    IRemoteService,
+    IReporter,
 )
-from cocained.interfaces import IExposure, IGateway, INode, IRemoteService
+from cocained.links.announcements import Announcements
+from cocained.links.dialer import RealDialer
+from cocained.links.links import Links
+from cocained.links.offers import Offers, packed_offer
+from cocained.links.pace import Pace
+from cocained.links.tidings import Offer, check_endpoints, check_name
 from cocained.rpc.arguments import (
     Signature,
     anything,
@@ -37,13 +44,19 @@ from cocained.rpc.codec import Pairs, pack
 from cocained.rpc.dispatch import Packed, Protocol
 from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, parse_root
 from cocained.rpc.headers import Header
+from cocained.rpc.roles import Receiver
 from cocained.rpc.session import Session
 from cocained.rpc.streams import Downstream, Upstream
+from cocained.services.follower import GroupFollower
 from cocained.services.groups import RoutingGroups
 
 log = Logger()
 
 _NOTHING = Signature([])
+
+#: Most bytes of ``extra_param`` when it is packed: it travels in the headers of
+#: each announcement, of which a frame may have 64 KiB.
+EXTRA_LIMIT = 16384
 
 Endpoints = Sequence[tuple[str, int]]
 
@@ -55,11 +68,21 @@ class LocatorArgs(
 
     gateway: Annotated[
         ComponentConfig | None,
-        msgspec.Meta(description="Picks among the nodes that carry a service."),
+        msgspec.Meta(
+            description="Picks among the nodes that carry a service. Without one"
+            " this node listens to no others."
+        ),
     ] = None
     cluster: Annotated[
-        ComponentConfig | None, msgspec.Meta(description="Finds other nodes.")
+        ComponentConfig | None,
+        msgspec.Meta(
+            description="Finds other nodes. Without one this node tells others"
+            " nothing, either."
+        ),
     ] = None
+    links: Annotated[
+        Pace, msgspec.Meta(description="How patient the links to other nodes are.")
+    ] = Pace()
     restrict: Annotated[
         tuple[str, ...],
         msgspec.Meta(description="Services that other nodes are not told of."),
@@ -69,6 +92,15 @@ class LocatorArgs(
         msgspec.Meta(description="Sent to other nodes along with announcements."),
     ] = {}
 
+    def __post_init__(self) -> None:
+        try:
+            size = len(pack(self.extra_param))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise Invalid(("extra_param", f"cannot be sent: {error}")) from error
+        if size > EXTRA_LIMIT:
+            reason = f"has {size} bytes when it is sent, the limit is {EXTRA_LIMIT}"
+            raise Invalid(("extra_param", reason))
+
 
 class MissingVersion(CocainedError):
     """A graph was published without saying which version it is."""
@@ -77,7 +109,7 @@ class MissingVersion(CocainedError):
     code = LocatorCode.MISSING_VERSION
 
 
-@implementer(IRemoteService, IExposure)
+@implementer(IRemoteService, IExposure, IReporter)
 class LocatorService(Component[LocatorArgs]):
     """Type ``locator``."""
 
@@ -89,34 +121,110 @@ class LocatorService(Component[LocatorArgs]):
         self._local: dict[str, Packed] = {}
         self._routers: dict[str, Upstream] = {}
         self._groups = RoutingGroups(node.storage("core"))
+        self._follower = GroupFollower(self._groups, node.reactor, self._tell_rings)
         self._gateway: IGateway | None = None
         if args.gateway is not None:
             self._gateway = node.component(
                 "gateway", args.gateway.type, f"{name}:gateway", args.gateway.args
             )
+        self._announcements: Announcements | None = None
+        self._cluster: ICluster | None = None
+        #: whether the cluster plugin has been started
+        self._clustered = False
+        self._problem = ""
+        self._links = Links(
+            node.uuid,
+            lambda: node.directory.endpoints(name),
+            node.reactor,
+            RealDialer(node.wiring, node.uuid, args.links.handshake),
+            self._gateway,
+            args.links,
+            self._follower.heard,
+        )
+        if args.cluster is not None:
+            self._announcements = Announcements(node.uuid, args.extra_param)
+            self._cluster = node.component(
+                "cluster", args.cluster.type, f"{name}:cluster", args.cluster.args
+            )
+            self._cluster.attach(self._links)
+        self._offers = Offers(
+            node.uuid,
+            args.extra_param,
+            self._gateway,
+            self._announcements,
+            {name, *args.restrict},
+        )
 
     def start(self) -> Deferred[None] | None:
-        if self.args.cluster is not None:
-            log.warn(
-                "services.{locator}.args.cluster: cluster type {type} is not"
-                " available yet; this node looks for no other nodes",
-                locator=self.name,
-                type=self.args.cluster.type,
-            )
-        self.node.directory.subscribe(self)
         return Deferred.fromCoroutine(self._start())
 
     async def _start(self) -> None:
         await self._groups.load()
         if self._gateway is not None:
             await maybeDeferred(self._gateway.start)
+        # Not before the gateway can take what there is already.
+        self.node.directory.subscribe(self)
+
+    def drain(self) -> Deferred[None] | None:
+        # Others are told first: what this node still has to do is enough.
+        if self._announcements is not None:
+            self._announcements.close()
+        return None
 
     def stop(self) -> Deferred[None] | None:
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        cluster, self._clustered = self._clustered, False
+        if cluster and self._cluster is not None:
+            try:
+                await maybeDeferred(self._cluster.stop)
+            except Exception:
+                log.failure("the cluster plugin did not stop in order")
         self.node.directory.unsubscribe(self)
+        self._follower.stop()
+        self._links.close()
+        if self._announcements is not None:
+            self._announcements.close()
         routers, self._routers = self._routers, {}
         for upstream in routers.values():
             upstream.close()
-        return self._gateway.stop() if self._gateway is not None else None
+        if self._gateway is not None:
+            await maybeDeferred(self._gateway.stop)
+
+    def _begin_cluster(self) -> None:
+        """Others can reach this node now: find them."""
+        if self._cluster is None or self._clustered:
+            return
+        self._clustered = True
+        # Of its own refusals the start of the node hears, if they come at once.
+        started = self._cluster.start()
+        if started is not None:
+            started.addErrback(self._not_clustered)
+
+    def _not_clustered(self, failure: Failure) -> None:
+        self._problem = (
+            f"no other nodes are looked for, since the cluster plugin did not start:"
+            f" {failure.getErrorMessage()}; see the log and start the node again"
+        )
+        log.failure("the cluster plugin did not start", failure=failure)
+
+    def report(self) -> Mapping[str, Any]:
+        discovery: dict[str, Any] = {}
+        if self.args.cluster is not None:
+            discovery["type"] = self.args.cluster.type
+            cluster: Any = self._cluster
+            if IReporter.providedBy(cluster):
+                discovery.update(cluster.report())
+        listeners = len(self._announcements) if self._announcements is not None else 0
+        return {
+            "uuid": self.node.uuid,
+            "discovery": discovery,
+            "links": self._links.report(),
+            "listeners": listeners,
+            "groups": sorted(self._groups.rings()),
+            "problem": self._problem,
+        }
 
     # IExposure: the answers of resolve are packed once, when a service comes.
 
@@ -124,9 +232,13 @@ class LocatorService(Component[LocatorArgs]):
         self, name: str, endpoints: Endpoints, version: int, graph: Mapping[int, Any]
     ) -> None:
         self._local[name] = _packed(endpoints, version, graph)
+        self._offers.expose(Offer(name, endpoints, version, graph))
+        if name == self.name:
+            self._begin_cluster()
 
     def service_removed(self, name: str) -> None:
         self._local.pop(name, None)
+        self._offers.remove(name)
 
     # Methods
 
@@ -146,9 +258,12 @@ class LocatorService(Component[LocatorArgs]):
     @protocol.stream(1, text, upstream=STREAMING)
     def connect(
         self, session: Session, channel: int, headers: list[Header], uuid: str
-    ) -> None:
-        # A node without a cluster has nothing to announce.
-        Upstream(session, channel, headers).close()
+    ) -> Receiver | None:
+        if self._announcements is None:
+            # A node without a cluster has nothing to announce.
+            Upstream(session, channel, headers).close()
+            return None
+        return self._announcements.listen(uuid, session, channel, headers)
 
     @protocol.method(2, listing(text))
     def refresh(self, names: list[str]) -> Deferred[None]:
@@ -156,13 +271,18 @@ class LocatorService(Component[LocatorArgs]):
 
     async def _refresh(self, names: list[str]) -> None:
         await self._groups.refresh(names)
+        self._tell_rings()
+        if self._announcements is not None:
+            self._announcements.refreshed(names)
+
+    def _tell_rings(self) -> None:
         rings = self._groups.rings()
         for upstream in self._routers.values():
             upstream.write(rings)
 
     @protocol.method(3)
     def cluster(self) -> dict[str, Any]:
-        return {}
+        return self._links.cluster()
 
     @protocol.stream(
         4,
@@ -182,25 +302,16 @@ class LocatorService(Component[LocatorArgs]):
         protocol: tuple[int, Any],
     ) -> Downstream:
         version, graph = protocol[0], parse_root(protocol[1])
-        _check_endpoints(endpoints)
+        check_name(name, "the name of a service")
+        check_endpoints(endpoints)
         if graph and not version:
             raise MissingVersion("missing protocol version")
         upstream = Upstream(session, channel, headers)
-        gateway = self._gateway
-        if gateway is not None:
-            gateway.consume(
-                self.node.uuid,
-                name,
-                endpoints,
-                version,
-                graph,
-                self.args.extra_param,
-            )
+        withdraw = self._offers.publish(Offer(name, endpoints, version, graph))
         log.info("external service {service} is published", service=name)
 
         def unpublish() -> bool:
-            if gateway is not None:
-                gateway.cleanup(self.node.uuid, name)
+            withdraw()
             log.info("external service {service} is withdrawn", service=name)
             return True
 
@@ -229,14 +340,4 @@ class LocatorService(Component[LocatorArgs]):
 
 
 def _packed(endpoints: Endpoints, version: int, graph: Mapping[int, Any]) -> Packed:
-    return Packed(pack([[list(e) for e in endpoints], version, graph]))
-
-
-def _check_endpoints(endpoints: Endpoints) -> None:
-    for host, port in endpoints:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise InvalidArgument(f"{host!r} is no numeric address") from None
-        if port > 65535:
-            raise InvalidArgument(f"{port} is no port")
+    return Packed(packed_offer(endpoints, version, graph))

@@ -694,8 +694,10 @@ class LifeTests(ServiceCase):
         """Stopping a locator that never started, or twice, does no harm."""
         locator = self.build()
 
-        self.assertIsNone(locator.stop())
-        self.assertIsNone(locator.stop())
+        for _ in range(2):
+            stopped = locator.stop()
+            assert stopped is not None
+            self.successResultOf(stopped)
 
     def test_arguments(self) -> None:
         """All arguments of the original are understood, and no others."""
