@@ -27,6 +27,13 @@ multicast_cluster = Entry(
 
 adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway")
 
+predefine_cluster = Entry(
+    "cluster", "predefine", "cocained.clusters.predefine.PredefineCluster"
+)
+predefined_cluster = Entry(
+    "cluster", "predefined", "cocained.clusters.predefine.PredefineCluster"
+)
+
 process_isolate = Entry(
     "isolate", "process", "cocained.isolates.process.ProcessIsolate"
 )
