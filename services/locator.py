@@ -11,24 +11,19 @@ from typing import Annotated, Any
 import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.logger import Logger
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.component import Component
 from cocained.config import ComponentConfig, Invalid
 from cocained.errors import Category, CocainedError, LocatorCode, ServiceNotAvailable
 from cocained.interfaces import (
-    ICluster,
     IExposure,
     IGateway,
     INode,
     IRemoteService,
     IReporter,
 )
-from cocained.links.announcements import Announcements
-from cocained.links.dialer import RealDialer
-from cocained.links.links import Links
-from cocained.links.offers import Offers, packed_offer
+from cocained.links.offers import packed_offer
 from cocained.links.pace import Pace
 from cocained.links.tidings import Offer, check_endpoints, check_name
 from cocained.rpc.arguments import (
@@ -49,6 +44,7 @@ from cocained.rpc.session import Session
 from cocained.rpc.streams import Downstream, Upstream
 from cocained.services.follower import GroupFollower
 from cocained.services.groups import RoutingGroups
+from cocained.services.neighbourhood import Neighbourhood
 
 log = Logger()
 
@@ -127,32 +123,15 @@ class LocatorService(Component[LocatorArgs]):
             self._gateway = node.component(
                 "gateway", args.gateway.type, f"{name}:gateway", args.gateway.args
             )
-        self._announcements: Announcements | None = None
-        self._cluster: ICluster | None = None
-        #: whether the cluster plugin has been started
-        self._clustered = False
-        self._problem = ""
-        self._links = Links(
-            node.uuid,
-            lambda: node.directory.endpoints(name),
-            node.reactor,
-            RealDialer(node.wiring, node.uuid, args.links.handshake),
+        self._around = Neighbourhood(
+            node,
+            name,
             self._gateway,
+            args.cluster,
             args.links,
-            self._follower.heard,
-        )
-        if args.cluster is not None:
-            self._announcements = Announcements(node.uuid, args.extra_param)
-            self._cluster = node.component(
-                "cluster", args.cluster.type, f"{name}:cluster", args.cluster.args
-            )
-            self._cluster.attach(self._links)
-        self._offers = Offers(
-            node.uuid,
             args.extra_param,
-            self._gateway,
-            self._announcements,
-            {name, *args.restrict},
+            args.restrict,
+            self._follower.heard,
         )
 
     def start(self) -> Deferred[None] | None:
@@ -167,63 +146,27 @@ class LocatorService(Component[LocatorArgs]):
 
     def drain(self) -> Deferred[None] | None:
         # Others are told first: what this node still has to do is enough.
-        if self._announcements is not None:
-            self._announcements.close()
+        self._around.leave()
         return None
 
     def stop(self) -> Deferred[None] | None:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        cluster, self._clustered = self._clustered, False
-        if cluster and self._cluster is not None:
-            try:
-                await maybeDeferred(self._cluster.stop)
-            except Exception:
-                log.failure("the cluster plugin did not stop in order")
+        await self._around.stop()
         self.node.directory.unsubscribe(self)
         self._follower.stop()
-        self._links.close()
-        if self._announcements is not None:
-            self._announcements.close()
         routers, self._routers = self._routers, {}
         for upstream in routers.values():
             upstream.close()
         if self._gateway is not None:
             await maybeDeferred(self._gateway.stop)
 
-    def _begin_cluster(self) -> None:
-        """Others can reach this node now: find them."""
-        if self._cluster is None or self._clustered:
-            return
-        self._clustered = True
-        # Of its own refusals the start of the node hears, if they come at once.
-        started = self._cluster.start()
-        if started is not None:
-            started.addErrback(self._not_clustered)
-
-    def _not_clustered(self, failure: Failure) -> None:
-        self._problem = (
-            f"no other nodes are looked for, since the cluster plugin did not start:"
-            f" {failure.getErrorMessage()}; see the log and start the node again"
-        )
-        log.failure("the cluster plugin did not start", failure=failure)
-
     def report(self) -> Mapping[str, Any]:
-        discovery: dict[str, Any] = {}
-        if self.args.cluster is not None:
-            discovery["type"] = self.args.cluster.type
-            cluster: Any = self._cluster
-            if IReporter.providedBy(cluster):
-                discovery.update(cluster.report())
-        listeners = len(self._announcements) if self._announcements is not None else 0
         return {
             "uuid": self.node.uuid,
-            "discovery": discovery,
-            "links": self._links.report(),
-            "listeners": listeners,
             "groups": sorted(self._groups.rings()),
-            "problem": self._problem,
+            **self._around.report(),
         }
 
     # IExposure: the answers of resolve are packed once, when a service comes.
@@ -232,13 +175,14 @@ class LocatorService(Component[LocatorArgs]):
         self, name: str, endpoints: Endpoints, version: int, graph: Mapping[int, Any]
     ) -> None:
         self._local[name] = _packed(endpoints, version, graph)
-        self._offers.expose(Offer(name, endpoints, version, graph))
+        self._around.offers.expose(Offer(name, endpoints, version, graph))
         if name == self.name:
-            self._begin_cluster()
+            # Only now can others reach this node.
+            self._around.begin()
 
     def service_removed(self, name: str) -> None:
         self._local.pop(name, None)
-        self._offers.remove(name)
+        self._around.offers.remove(name)
 
     # Methods
 
@@ -259,11 +203,12 @@ class LocatorService(Component[LocatorArgs]):
     def connect(
         self, session: Session, channel: int, headers: list[Header], uuid: str
     ) -> Receiver | None:
-        if self._announcements is None:
+        announcements = self._around.announcements
+        if announcements is None:
             # A node without a cluster has nothing to announce.
             Upstream(session, channel, headers).close()
             return None
-        return self._announcements.listen(uuid, session, channel, headers)
+        return announcements.listen(uuid, session, channel, headers)
 
     @protocol.method(2, listing(text))
     def refresh(self, names: list[str]) -> Deferred[None]:
@@ -272,8 +217,8 @@ class LocatorService(Component[LocatorArgs]):
     async def _refresh(self, names: list[str]) -> None:
         await self._groups.refresh(names)
         self._tell_rings()
-        if self._announcements is not None:
-            self._announcements.refreshed(names)
+        if self._around.announcements is not None:
+            self._around.announcements.refreshed(names)
 
     def _tell_rings(self) -> None:
         rings = self._groups.rings()
@@ -282,7 +227,7 @@ class LocatorService(Component[LocatorArgs]):
 
     @protocol.method(3)
     def cluster(self) -> dict[str, Any]:
-        return self._links.cluster()
+        return self._around.links.cluster()
 
     @protocol.stream(
         4,
@@ -307,7 +252,7 @@ class LocatorService(Component[LocatorArgs]):
         if graph and not version:
             raise MissingVersion("missing protocol version")
         upstream = Upstream(session, channel, headers)
-        withdraw = self._offers.publish(Offer(name, endpoints, version, graph))
+        withdraw = self._around.offers.publish(Offer(name, endpoints, version, graph))
         log.info("external service {service} is published", service=name)
 
         def unpublish() -> bool:

@@ -18,6 +18,11 @@ log = Logger()
 #: out: an item that is put off leaves its old entry where it is.
 SLACK = 4
 
+#: Seconds by which we may be late ourselves.  Beyond it the machine, or this
+#: process, has slept: others may have answered meanwhile, and their answers wait
+#: to be read.
+OVERSLEPT = 0.5
+
 
 class Item(Protocol):
     """Something that is due at one time, or never."""
@@ -42,6 +47,7 @@ class Agenda:
         self._waiting = 0
         self._call: IDelayedCall | None = None
         self._running = False
+        self._overslept = False
 
     def __len__(self) -> int:
         return self._waiting
@@ -95,8 +101,14 @@ class Agenda:
 
     def _run(self) -> None:
         self._call = None
-        self._running = True
         now = self._clock.seconds()
+        if self._heap and now - self._heap[0][0] > OVERSLEPT and not self._overslept:
+            # The next turn comes after sockets have been read.
+            self._overslept = True
+            self._call = self._clock.callLater(0, self._run)
+            return
+        self._overslept = False
+        self._running = True
         due: list[tuple[float, Item]] = []
         try:
             # Collected first: what is put on the agenda meanwhile waits for the

@@ -15,20 +15,16 @@ failure and is forgotten when the node has answered a ping.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
-from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from cocained.errors import Category, CocainedError, DispatchCode, NodeCode
-from cocained.interfaces import IGateway, INodeObserver
-from cocained.links.agenda import Agenda
 from cocained.links.backoff import delay
-from cocained.links.pace import Pace
-from cocained.links.roles import Address, Dialer, Line
+from cocained.links.roles import Address, Line
+from cocained.links.surroundings import Surroundings
 from cocained.links.tidings import Tidings
 
 log = Logger()
@@ -78,34 +74,6 @@ class State(Enum):
 
 #: States in which a node is known to be there.
 _THERE = frozenset((State.LINKED, State.SILENT))
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """
-    What all links of a node share.
-
-    :param clock: the only source of time.
-    :param agenda: says when a link's time has come.
-    :param dialer: makes connections.
-    :param gateway: is told what other nodes offer.
-    :param observer: the same, if it wants to hear how nodes are.
-    :param pace: how long things may take.
-    :param random: gives a number of 0 up to, and without, 1.
-    :param linked: called when a node has said for the first time on a
-        connection what it offers.
-    :param refreshed: called with the routing groups that a node tells of.
-    """
-
-    clock: IReactorTime
-    agenda: Agenda
-    dialer: Dialer
-    gateway: IGateway
-    observer: INodeObserver | None
-    pace: Pace
-    random: Callable[[], float]
-    linked: Callable[[Link], None]
-    refreshed: Callable[[Sequence[str]], None]
 
 
 class Link:

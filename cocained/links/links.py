@@ -16,9 +16,10 @@ from zope.interface import implementer
 from cocained.errors import CocainedError, InvalidArgument
 from cocained.interfaces import IGateway, ILinks, INodeObserver
 from cocained.links.agenda import Agenda
-from cocained.links.link import Link, Surroundings
+from cocained.links.link import Link
 from cocained.links.pace import Pace
 from cocained.links.roles import Address, Dialer
+from cocained.links.surroundings import Surroundings
 from cocained.links.tidings import ENDPOINT_LIMIT, check_name
 
 log = Logger()
