@@ -9,8 +9,8 @@ import errno
 import os
 import random
 from collections import deque
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail, succeed
@@ -35,6 +35,7 @@ class Exposed(NamedTuple):
     version: int
     graph: Root
     factory: ServiceFactory
+    dispatch: Dispatch
     port: IListeningPort
     number: int
 
@@ -103,6 +104,9 @@ class Directory:
         #: of removed services; their connections live on
         self._former: list[ServiceFactory] = []
         self._observers: list[IExposure] = []
+        self._announcing = True
+        #: services that are still here, but whose ports are closed
+        self._deaf: set[str] = set()
 
     def get(self, name: str) -> Exposed | None:
         """Find a service that can be reached."""
@@ -111,6 +115,14 @@ class Directory:
     def endpoints(self, name: str) -> Sequence[tuple[str, int]]:
         exposed = self._exposed.get(name)
         return exposed.endpoints if exposed is not None else ()
+
+    def withdrawn(
+        self, name: str
+    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+        exposed = self._exposed.get(name)
+        if self._announcing or exposed is None or name in self._deaf:
+            return None
+        return exposed.endpoints, exposed.version, exposed.graph
 
     def expose(self, name: str, service: IRemoteService) -> Deferred[None]:
         try:
@@ -122,13 +134,15 @@ class Directory:
     def _expose(self, name: str, service: IRemoteService) -> None:
         if name in self._exposed:
             raise CocainedError(f"a service {name!r} exists already")
-        factory = ServiceFactory(self._wiring, Dispatch(service), name)
+        dispatch = Dispatch(service)
+        factory = ServiceFactory(self._wiring, dispatch, name)
         port, number = self._listen(name, factory)
         exposed = Exposed(
             tuple((address, number) for address in self._addresses),
             service.protocol.version,
             service.protocol.graph,
             factory,
+            dispatch,
             port,
             number,
         )
@@ -138,10 +152,19 @@ class Directory:
             service=name,
             addresses=" ".join(_address(*endpoint) for endpoint in exposed.endpoints),
         )
-        for observer in list(self._observers):
-            observer.service_exposed(
-                name, exposed.endpoints, exposed.version, exposed.graph
-            )
+        self._announce(name, exposed)
+
+    def _announce(self, name: str, exposed: Exposed) -> None:
+        if self._announcing:
+            for observer in list(self._observers):
+                observer.service_exposed(
+                    name, exposed.endpoints, exposed.version, exposed.graph
+                )
+
+    def _unannounce(self, name: str) -> None:
+        if self._announcing:
+            for observer in list(self._observers):
+                observer.service_removed(name)
 
     def _listen(self, name: str, factory: ServiceFactory) -> tuple[IListeningPort, int]:
         refused: CannotListenError | None = None
@@ -171,12 +194,59 @@ class Directory:
         if exposed is None:
             return succeed(None)
         self._ports.release(exposed.number)
+        self._deaf.discard(name)
         self._former = [factory for factory in self._former if factory.connections]
         self._former.append(exposed.factory)
-        for observer in list(self._observers):
-            observer.service_removed(name)
+        self._unannounce(name)
         log.info("service {service} is no longer offered", service=name)
         return exposed.port.stopListening() or succeed(None)
+
+    # The end, and what may come before it
+
+    def withdraw(self) -> None:
+        """
+        Tell all observers that every service is gone, and of none that comes.
+
+        Ports stay open: who has heard of a service a moment ago still comes.
+        """
+        for name in list(self._exposed):
+            self._unannounce(name)
+        self._announcing = False
+
+    def restore(self) -> None:
+        """Undo :meth:`withdraw`."""
+        if not self._announcing:
+            self._announcing = True
+            for name, exposed in list(self._exposed.items()):
+                self._announce(name, exposed)
+
+    async def quiesce(self, keep: Container[str] = ()) -> None:
+        """
+        Accept no more connections; those that there are live on.
+
+        :param keep: services that still do.
+        """
+        for name, exposed in list(self._exposed.items()):
+            if name not in keep:
+                self._deaf.add(name)
+                await (exposed.port.stopListening() or succeed(None))
+
+    def refuse(self, error: CocainedError, keep: Container[str] = ()) -> None:
+        """
+        Answer every new call with an error; what runs goes on.
+
+        :param error: what callers are told.
+        :param keep: services that go on as they were.
+        """
+        for name, exposed in self._exposed.items():
+            if name not in keep:
+                exposed.dispatch.refuse(error)
+
+    @property
+    def owed(self) -> int:
+        """Calls that were made and wait for their answers."""
+        factories = [exposed.factory for exposed in self._exposed.values()]
+        return sum(factory.owed for factory in (*factories, *self._former))
 
     async def close(self) -> None:
         """Remove every service and end all connections there are."""
@@ -186,17 +256,13 @@ class Directory:
         for factory in former:
             factory.close()
 
-    async def quiesce(self) -> None:
-        """Accept no more connections; those that there are live on."""
-        for exposed in self._exposed.values():
-            await (exposed.port.stopListening() or succeed(None))
-
     def subscribe(self, observer: IExposure) -> None:
         self._observers.append(observer)
-        for name, exposed in self._exposed.items():
-            observer.service_exposed(
-                name, exposed.endpoints, exposed.version, exposed.graph
-            )
+        if self._announcing:
+            for name, exposed in list(self._exposed.items()):
+                observer.service_exposed(
+                    name, exposed.endpoints, exposed.version, exposed.graph
+                )
 
     def unsubscribe(self, observer: IExposure) -> None:
         if observer in self._observers:

@@ -406,6 +406,19 @@ class AppStopped(AppError):
         super().__init__(reason)
 
 
+class NotDrained(CocainedError):
+    """
+    The node has not come to rest.
+
+    :param reason: why, and what to do about it.
+    :param code: ``ETIMEDOUT``, or ``ECANCELED`` if the drain was undone.
+    """
+
+    def __init__(self, reason: str, code: int = errno.ETIMEDOUT) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
 class BacklogFull(AppError):
     """No room for one more waiting event."""
 

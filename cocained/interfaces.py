@@ -146,6 +146,20 @@ class IDirectory(Interface):
     def endpoints(name: str) -> Sequence[tuple[str, int]]:
         """Numeric addresses of an exposed service, empty if there is none."""
 
+    def withdrawn(
+        name: str,
+    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+        """
+        Say where a service listens that is announced to nobody any more.
+
+        While the node drains, observers have been told that all services are
+        gone, so that clients go elsewhere.  Whoever finds none elsewhere, such
+        as a worker of this node, may still come here.
+
+        :returns: endpoints, version and graph; ``None`` for a service that is
+            announced, or that there is not.
+        """
+
 
 class INode(Interface):
     """What a plugin may use of the node that built it."""
@@ -180,6 +194,46 @@ class INode(Interface):
         :raises cocained.errors.ConfigError: the arguments do not fit.
         """
 
+    def report() -> Mapping[str, Any]:
+        """
+        Say how the node is, for operators.
+
+        :returns: ``uuid``, ``version``, ``uptime`` in seconds, ``state``
+            (``serving``, ``draining`` or ``drained``), ``components`` (place in
+            the configuration, such as ``services.node``, to the report of each
+            that provides :class:`IReporter`), ``problems`` (sentences).
+        """
+
+    def progress() -> Mapping[str, Any]:
+        """
+        Say how far the drain of the node is.
+
+        :returns: ``state``, as :meth:`report` has it; ``requests`` that run,
+            ``apps`` that are on the node; ``seconds`` since the drain began, and
+            ``settling``, those for which new requests are still served.
+        """
+
+    def drain(timeout: float | None = None) -> Deferred[None]:
+        """
+        Withdraw all services from clients and peers, then finish the requests.
+
+        Asking again joins the drain that there is.
+
+        :param timeout: seconds that requests have to finish, once no new ones
+            are served; ``None`` is the configuration's ``shutdown.drain``.
+        :returns: fires when no request is left.  Fails with
+            :class:`cocained.errors.NotDrained` when they take longer, and the
+            drain goes on, or when it is undone.  Cancelling it gives up the
+            answer, not the drain.
+        """
+
+    def resume() -> Deferred[None]:
+        """
+        Undo a drain.
+
+        :returns: fires when all services are announced again.
+        """
+
 
 class IReporter(Interface):
     """What a component may provide besides: how it is, for operators."""
@@ -189,7 +243,8 @@ class IReporter(Interface):
         Say what an operator may want to know; cheap, and of plain values.
 
         ``problem``, if it is there and not empty, is a sentence that says what
-        is wrong and what to do about it.
+        is wrong and what to do about it; in maps inside the report, too.  Of a
+        service ``requests``, if it is there, is how many it works on now.
         """
 
 
@@ -205,10 +260,22 @@ class IRemoteService(IComponent):
 
     def drain() -> Deferred[None] | None:
         """
-        Finish what has been accepted and accept no more; called once before
-        :meth:`stop` when the node stops in order.
+        Finish what has been accepted and accept no more; called before
+        :meth:`stop` when the node stops in order, or when it drains.
 
         :returns: nothing, or a Deferred that fires when nothing is left.
+            Cancelling it gives up the wait.
+        """
+
+
+class IResumable(Interface):
+    """What a service provides besides that its drain makes refuse something."""
+
+    def resume() -> Deferred[None] | None:
+        """
+        Accept again what :meth:`IRemoteService.drain` made it refuse.
+
+        :returns: nothing, or a Deferred that fires when it does.
         """
 
 

@@ -5,8 +5,8 @@ stopped in reverse.
 
 ::
 
-    loggers ─▶ storages ─▶ services ─▶ ports          start
-    ports closed ─▶ drained ─▶ services ─▶ storages ─▶ loggers      stop
+    loggers ─▶ storages ─▶ services ─▶ ports                                start
+    withdrawn ─▶ ports closed ─▶ drained ─▶ services ─▶ storages ─▶ loggers  stop
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ from typing import Any
 from uuid import uuid4
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.defer import TimeoutError as Late
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger, LogLevel
 from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
+from cocained._version import __version__
 from cocained.bounded import BoundedStorage
 from cocained.config import ComponentConfig, NodeConfig
 from cocained.directory import Directory, Ports
-from cocained.errors import CocainedError, ConfigError
+from cocained.draining import Draining
+from cocained.errors import AppStopped, CocainedError, ConfigError, NotDrained
 from cocained.interfaces import (
     IComponent,
     ILogger,
@@ -37,6 +39,7 @@ from cocained.interfaces import (
     IRemoteService,
     IStorage,
 )
+from cocained.overview import overview
 from cocained.repository import Repository
 from cocained.rpc.wire import Limits, Wiring, numeric_addresses
 
@@ -44,6 +47,17 @@ log = Logger()
 
 #: Storage that every node needs: apps and their documents live there.
 CORE = "core"
+
+#: Service through which clients find all others, to the last.
+LOCATOR = "locator"
+
+#: Seconds for which calls are refused before their connections are closed, if
+#: the node settles at all: a busy client hears in time that it has to go elsewhere.
+#: Who finds its connection closed does not know what became of its last call.
+FAREWELL = 1.0
+
+#: Seconds between looks at whether the last answers have been given.
+LOOK = 0.05
 
 _LEVELS = {
     "debug": LogLevel.debug,
@@ -113,6 +127,7 @@ class Node(Service):
         self._failed = failed
         self._started: list[IComponent] = []
         self._starting: Deferred[None] | None = None
+        self._since = reactor.seconds()
         limits = config.limits
         self.wiring = Wiring(
             reactor,
@@ -134,18 +149,30 @@ class Node(Service):
             for index, logger in enumerate(config.logging.loggers)
         ]
         self.log = Log(config.logging.severity, self._loggers)
-        self._storages: dict[str, IStorage] = {
-            name: BoundedStorage(
-                self._build("storage", ("storages", name), name, storage),
-                reactor,
-                limits.storage,
-            )
+        storages: dict[str, IStorage] = {
+            name: self._build("storage", ("storages", name), name, storage)
             for name, storage in sorted(config.storages.items())
+        }
+        self._storages: dict[str, IStorage] = {
+            name: BoundedStorage(storage, reactor, limits.storage)
+            for name, storage in storages.items()
         }
         self._services: dict[str, IRemoteService] = {
             name: self._build("service", ("services", name), name, service)
             for name, service in sorted(config.services.items())
         }
+        #: who may have something to report, by the place in the configuration
+        self._components: dict[str, IComponent] = {
+            f"storages.{name}": storage for name, storage in storages.items()
+        }
+        for name, service in self._services.items():
+            self._components[f"services.{name}"] = service
+        self._draining = Draining(
+            reactor,
+            self.directory,
+            self._services,
+            config.shutdown.drain,
+        )
 
     def _build(
         self,
@@ -193,6 +220,26 @@ class Node(Service):
             category, type, self, name, args, f"{category}.args"
         )
 
+    def report(self) -> Mapping[str, Any]:
+        return {
+            "uuid": self.uuid,
+            "version": __version__,
+            "uptime": self.reactor.seconds() - self._since,
+            "state": self._draining.state.value,
+            **overview(self._components),
+        }
+
+    def progress(self) -> Mapping[str, Any]:
+        return self._draining.progress()
+
+    def drain(self, timeout: float | None = None) -> Deferred[None]:
+        return self._draining.drained(timeout)
+
+    def resume(self) -> Deferred[None]:
+        if not self.running:
+            return fail(AppStopped("the node is being stopped: Broken pipe"))
+        return self._draining.resume()
+
     # Start
 
     @override
@@ -226,6 +273,8 @@ class Node(Service):
         # Nobody can call before everybody is there.
         for name, service in self._services.items():
             await self.directory.expose(name, service)
+        # Only now has anybody heard of a service.
+        self._draining.settle = self.config.settle
         log.info("node {uuid} is ready", uuid=self.uuid)
 
     async def _start_one(self, component: IComponent) -> None:
@@ -247,28 +296,42 @@ class Node(Service):
         log.info("node {uuid} stops", uuid=self.uuid)
         if self._starting is not None:
             self._starting.cancel()
-        await self.directory.quiesce()
+        await self._draining.settled()
+        await self.directory.quiesce(keep=(LOCATOR,))
         await self._drain()
+        services = self._services.values()
         for component in reversed(self._started):
-            if component in self._storages.values():
-                # Those who would still write have all stopped.
-                await self.directory.close()
-            await self._quietly(component.stop)
-        await self.directory.close()
+            if component in services:
+                await self._quietly(component.stop)
+        # Those who would still write have all stopped.
+        await self._take_leave()
+        for component in reversed(self._started):
+            if component not in services:
+                await self._quietly(component.stop)
 
     async def _drain(self) -> None:
-        for service in self._services.values():
-            drained = maybeDeferred(service.drain)
-            drained.addTimeout(self.config.shutdown.drain, self.reactor)
-            try:
-                await drained
-            except Late:
-                log.warn(
-                    "requests are still running after {seconds} s and are ended",
-                    seconds=self.config.shutdown.drain,
-                )
-            except Exception:
-                log.failure("a service could not be drained")
+        seconds = self.config.shutdown.drain
+        try:
+            await self._draining.drained(seconds)
+        except NotDrained:
+            log.warn(
+                "requests are still running after {seconds} s and are ended",
+                seconds=seconds,
+            )
+            self._draining.give_up("the node stops")
+
+    async def _take_leave(self) -> None:
+        """Refuse what is new, answer what is not, and close all connections."""
+        self.directory.refuse(
+            AppStopped("the node is being stopped: Broken pipe"), keep=(LOCATOR,)
+        )
+        now = self.reactor.seconds()
+        until = now + min(self._draining.settle, FAREWELL)
+        late = now + self.config.shutdown.drain
+        while now < until or (self.directory.owed and now < late):
+            await deferLater(self.reactor, LOOK)
+            now = self.reactor.seconds()
+        await self.directory.close()
 
     async def _quietly(self, stop: Callable[[], Any]) -> None:
         try:

@@ -197,6 +197,10 @@ class LocatorService(Component[LocatorArgs]):
             remote = self._gateway.resolve(member, seed)
             if remote is not None:
                 return _packed(*remote)
+        # While the node drains, for those who have nowhere else to go.
+        withdrawn = self.node.directory.withdrawn(member)
+        if withdrawn is not None:
+            return _packed(*withdrawn)
         raise ServiceNotAvailable()
 
     @protocol.stream(1, text, upstream=STREAMING)

@@ -28,7 +28,7 @@ from cocained.errors import (
     ConfigError,
     SpoolError,
 )
-from cocained.interfaces import INode, IRemoteService
+from cocained.interfaces import INode, IRemoteService, IReporter, IResumable
 from cocained.rpc.arguments import blob, optional, text, unsigned
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import PRIMITIVE, STREAMING
@@ -40,6 +40,9 @@ log = Logger()
 
 #: Longest name of an app: it becomes a file name, with the pid behind it.
 NAME_LIMIT = 200
+
+#: Most broken apps that a report names.
+NAMES_SHOWN = 10
 
 
 class NodeArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -56,7 +59,7 @@ class NodeArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ] = 5
 
 
-@implementer(IRemoteService)
+@implementer(IRemoteService, IResumable, IReporter)
 class NodeService(Component[NodeArgs]):
     """Types ``node`` and ``node::v2``."""
 
@@ -71,6 +74,8 @@ class NodeService(Component[NodeArgs]):
             cache = None
         self._library = Library(node.storage("core"), cache)
         self._apps: dict[str, App] = {}
+        #: of the runlist, which the node was not to start any more
+        self._unstarted: dict[str, str] = {}
         self._stopping = False
 
     # Life
@@ -92,16 +97,20 @@ class NodeService(Component[NodeArgs]):
                 error=error,
             )
             return
-        for app, profile in runlist.apps.items():
-            if self._stopping:
-                return
+        self._unstarted = dict(runlist.apps)
+        await self._start_rest()
+
+    async def _start_rest(self) -> None:
+        """Start what is left of the runlist."""
+        while self._unstarted and not self._stopping:
+            app = next(iter(self._unstarted))
             try:
-                await self._start(app, profile)
+                await self._start(app, self._unstarted.pop(app))
             except CocainedError as error:
                 log.warn(
                     "app {app} of runlist {runlist} cannot be started: {error}",
                     app=app,
-                    runlist=name,
+                    runlist=self.args.runlist,
                     error=error,
                 )
 
@@ -109,6 +118,33 @@ class NodeService(Component[NodeArgs]):
         self._stopping = True
         drains = [app.drain() for app in self._apps.values()]
         return Deferred.fromCoroutine(self._everywhere(drains))
+
+    def resume(self) -> Deferred[None] | None:
+        self._stopping = False
+        resumed = Deferred.fromCoroutine(
+            self._everywhere([app.resume() for app in self._apps.values()])
+        )
+        Deferred.fromCoroutine(self._start_rest())
+        return resumed
+
+    def report(self) -> dict[str, Any]:
+        events = [app.events for app in self._apps.values()]
+        broken = [
+            app.name for app in self._apps.values() if app.state is AppState.BROKEN
+        ]
+        report: dict[str, Any] = {
+            "apps": len(events),
+            "busy": sum(map(bool, events)),
+            "requests": sum(events),
+        }
+        if broken:
+            names = ", ".join(sorted(broken)[:NAMES_SHOWN])
+            more = " and others" if len(broken) > NAMES_SHOWN else ""
+            report["problem"] = (
+                f"broken apps: {names}{more}; their info says why, and what mends"
+                " them is to start them again"
+            )
+        return report
 
     def stop(self) -> Deferred[None] | None:
         self._stopping = True
@@ -158,6 +194,12 @@ class NodeService(Component[NodeArgs]):
                     self._apps[name] = present
             raise
         await app.start()
+        await self._settle(app)
+
+    async def _settle(self, app: App) -> None:
+        """Let an app rest that came up while the node was told to."""
+        if self._stopping:
+            await app.drain()
 
     @protocol.method(1, text)
     def pause_app(self, name: str) -> None:

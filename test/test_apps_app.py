@@ -755,6 +755,46 @@ class StopTests(RunningCase):
 
         self.successResultOf(drained)
 
+    def test_resume(self) -> None:
+        """A drain can be undone: the service is back, and takes events."""
+        app = self.start()
+        self.successResultOf(Deferred.fromCoroutine(app.drain()))
+
+        self.successResultOf(Deferred.fromCoroutine(app.resume()))
+
+        client = self.client()
+        client.send(1, ENQUEUE, b"event")
+        self.assertEqual(app.events, 1)
+        self.worker(app).close(2)
+        client.send(1, CLOSE)
+        self.assertEqual(app.events, 0)
+
+    def test_resume_without_workers(self) -> None:
+        """A service that waits for workers still does."""
+        app = self.start(publish_on=2)
+        self.successResultOf(Deferred.fromCoroutine(app.drain()))
+
+        self.successResultOf(Deferred.fromCoroutine(app.resume()))
+
+        self.assertEqual(self.node.directory.services, {})
+
+    def test_drained_is_not_published(self) -> None:
+        """Workers that come while the app rests do not bring its service back."""
+        app = self.start(publish_on=1, **{"pool-limit": 1})
+        self.successResultOf(Deferred.fromCoroutine(app.drain()))
+
+        app.population_changed(1)
+
+        self.assertEqual(self.node.directory.services, {})
+
+    def test_resume_before_the_start(self) -> None:
+        """An app that is not there yet has no events, and nothing to undo."""
+        app = self.make()
+
+        self.successResultOf(Deferred.fromCoroutine(app.resume()))
+
+        self.assertEqual((app.events, self.node.directory.services), (0, {}))
+
     def test_before_the_start(self) -> None:
         """An app that is not there yet takes nothing and reports nothing."""
         app = self.make()

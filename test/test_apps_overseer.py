@@ -300,6 +300,32 @@ class DrainTests(AppCase):
 
         self.successResultOf(drained)
 
+    def test_resumes(self) -> None:
+        """A drain can be undone: events are taken again."""
+        client, worker = self.started()
+        drained = self.overseer.drain()
+        drained.addErrback(lambda _: None)
+        drained.cancel()
+        self.assertTrue(self.overseer.is_closed)
+
+        self.overseer.resume()
+
+        self.assertFalse(self.overseer.is_closed)
+        self.finish(client, worker, 1, 2)
+        client.send(2, ENQUEUE, b"event")
+        self.finish(client, worker, 2, 3)
+        self.assert_quiet()
+
+    def test_counts(self) -> None:
+        """Events at work and those that wait are counted."""
+        client, worker = self.started()
+        client.send(2, ENQUEUE, b"waits")
+        self.assertEqual(self.overseer.events, 2)
+
+        self.finish(client, worker, 1, 2)
+
+        self.assertEqual(self.overseer.events, 1)
+
     def test_expires(self) -> None:
         """An event that expires in the queue is finished, too."""
         client = self.client()

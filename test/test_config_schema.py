@@ -22,8 +22,10 @@ from cocained.config import (
     Settings,
     ShutdownConfig,
     convert,
+    loads,
     runtime_directory,
 )
+from cocained.config.schema import SETTLE
 from cocained.errors import ConfigError
 
 
@@ -249,3 +251,36 @@ class ResolveTests(SynchronousTestCase):
 
         self.assertTrue(os.path.isabs(found))
         self.assertEqual(config.resolve(found), found)
+
+
+class SettleTests(SynchronousTestCase):
+    """How long a node serves that is about to stop."""
+
+    def settle(self, text: str) -> float:
+        return loads(text, "node.yaml").settle
+
+    def test_alone(self) -> None:
+        """A node alone has nobody to send clients to."""
+        self.assertEqual(self.settle("services: {locator: {type: locator}}"), 0.0)
+        self.assertEqual(self.settle("services: {}"), 0.0)
+
+    def test_cluster(self) -> None:
+        """A node of a cluster gives those who have resolved time to come."""
+        text = "{type: locator, args: {cluster: {type: multicast}}}"
+
+        self.assertEqual(self.settle(f"services: {{locator: {text}}}"), SETTLE)
+
+    def test_given(self) -> None:
+        """What the file says holds."""
+        text = "{type: locator, args: {cluster: {type: multicast}}}"
+
+        for value in (0, 2.5):
+            found = self.settle(
+                f"services: {{locator: {text}}}\nshutdown: {{settle: {value}}}"
+            )
+            self.assertEqual(found, value)
+
+    def test_negative(self) -> None:
+        """Negative time is refused."""
+        error = self.assertRaises(ConfigError, self.settle, "shutdown: {settle: -1}")
+        self.assertIn("shutdown.settle", str(error))

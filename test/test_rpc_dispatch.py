@@ -611,3 +611,44 @@ class DownstreamTests(DispatchCase):
         self.assertEqual(self.heard, ["gone"] * 3)
         self.assertEqual(list(self.session.channels), [4])
         self.assertFalse(self.link.closed)
+
+
+class RefusalTests(DispatchCase):
+    """A service that answers no more."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.dispatch = Dispatch(self.service)
+        self.session = Session(self.turn, self.link, self.dispatch)
+        self.dispatch.refuse(StorageError(32, "go elsewhere"))
+
+    def test_methods_and_streams(self) -> None:
+        """Each call is answered with the error and reaches nobody."""
+        for channel, kind in ((1, 0), (2, 2), (3, 3)):
+            self.receive(frame(channel, kind, b"x"))
+
+        self.assertEqual(self.service.calls, [])
+        self.assertEqual(self.link.data.count(b"go elsewhere"), 3)
+
+    def test_mute(self) -> None:
+        """Where nobody would hear of it, calls are taken to the end."""
+        self.receive(frame(1, 1, b"x"))
+
+        self.assertEqual(self.service.calls, [(b"x",)])
+
+
+class NameTests(SynchronousTestCase):
+    """Names on the wire."""
+
+    def test_name(self) -> None:
+        """A stream may have another name than its function."""
+
+        class Named:
+            protocol = Protocol(version=1)
+
+            @protocol.stream(0, name="drain")
+            def drain_node(self, *args: Any) -> None:
+                """Does nothing."""
+
+        self.assertEqual(Named.protocol.graph, {0: ("drain", TERMINAL, STREAMING)})
+        self.assertIn(0, Dispatch(Named())._slots)

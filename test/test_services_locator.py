@@ -649,6 +649,48 @@ class FullGatewayTests(_LocatorCase):
         self.check([1, 0, ["storage"]], [1, 0, [[["192.0.2.9", 1]], 1, {}]])
 
 
+class WithdrawnTests(_LocatorCase):
+    """While the node drains."""
+
+    def test_last_resort(self) -> None:
+        """Who can go nowhere else is still sent here."""
+        self.node.directory.withdraw()
+
+        self.check([1, 0, ["storage"]], [1, 0, STORAGE])
+        self.check([2, 0, ["nope"]], [2, 1, NOT_THERE])
+
+    def test_refused(self) -> None:
+        """But not to where nobody listens any more."""
+        self.node.directory.withdraw()
+        quiet = self.node.directory.quiesce(keep=("locator",))
+        self.successResultOf(Deferred.fromCoroutine(quiet))
+
+        self.check([1, 0, ["storage"]], [1, 1, NOT_THERE])
+
+    def test_resumed(self) -> None:
+        """When it serves again, it is as before."""
+        self.node.directory.withdraw()
+        self.node.directory.restore()
+
+        self.check([1, 0, ["storage"]], [1, 0, STORAGE])
+
+
+class WithdrawnGatewayTests(_LocatorCase):
+    """While the node drains, and others are there."""
+
+    args = LocatorArgs(gateway=ComponentConfig(type="stub"))
+
+    def test_elsewhere(self) -> None:
+        """Clients are sent to other nodes, and not to services of this one."""
+        there = [[["192.0.2.7", 1]], 1, {0: ["read", {}, PRIM]}]
+        self.node.gateways[0].known["storage"] = there
+        self.check([1, 0, ["storage"]], [1, 0, STORAGE])
+
+        self.node.directory.withdraw()
+
+        self.check([2, 0, ["storage"]], [2, 0, there])
+
+
 class LifeTests(ServiceCase):
     """Start, stop and arguments."""
 

@@ -281,6 +281,8 @@ class App:
         profile = self._profile
         if profile is None or not profile.publish_on or self._overseer is None:
             return
+        if self._overseer.is_closed:
+            return
         if not self._published and active >= profile.publish_on:
             self._later(self._publish())
         elif self._published and active < profile.unpublish_under:
@@ -359,6 +361,19 @@ class App:
         await self._unpublish()
         if self._overseer is not None and self.state is AppState.RUNNING:
             await self._overseer.drain()
+
+    async def resume(self) -> None:
+        """Take events again after :meth:`drain`."""
+        overseer, profile = self._overseer, self._profile
+        if overseer is not None and profile and self.state is AppState.RUNNING:
+            overseer.resume()
+            if overseer.pool.active >= profile.publish_on:
+                await self._publish()
+
+    @property
+    def events(self) -> int:
+        """Events that wait or are worked on."""
+        return 0 if self._overseer is None else self._overseer.events
 
     async def stop(self, patience: float | None = None) -> None:
         """

@@ -212,6 +212,21 @@ class Overseer:
         self._check_quiet()
         return done
 
+    def resume(self) -> None:
+        """Take events again."""
+        self._closed = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether no more events are taken."""
+        return self._closed
+
+    @property
+    def events(self) -> int:
+        """Events that wait or are worked on."""
+        at_work = sum(len(worker.invocations) for worker in self.pool.workers.values())
+        return len(self.backlog) + at_work
+
     def _check_quiet(self) -> None:
         if self._quiet and not self._has_events():
             quiet, self._quiet = self._quiet, []

@@ -36,8 +36,14 @@ Name = Annotated[str, Meta(min_length=1, max_length=255)]
 #: ``$`` would let a line's end through.
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
 
+#: Seconds that a node of a cluster settles: published proxies give each
+#: connection as long (tools.md §4.5), so who has resolved has come by then.
+SETTLE = 5.0
+
 #: A day, in seconds.  Longer waits on a socket or a stop are a slip of units.
 _DAY = 86400
+
+_Seconds = Annotated[float, Meta(ge=0, le=_DAY)]
 
 
 def runtime_directory(
@@ -246,15 +252,27 @@ class LimitsConfig(
 class ShutdownConfig(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 ):
-    """How the node stops."""
+    """How the node stops, and how it drains."""
 
+    settle: Annotated[
+        _Seconds | None,
+        Meta(
+            description="Time for which everything is served as before, after "
+            "peers and clients have been told to go elsewhere; who asked a moment "
+            "earlier still comes.",
+            extra={
+                "unit": "seconds",
+                "default": "5 if the locator has a ``cluster``, else 0",
+            },
+        ),
+    ] = None
     drain: Annotated[
         float,
         Meta(
             ge=0,
             le=_DAY,
-            description="Time for running requests to finish after the first "
-            "signal to stop; 0 ends them at once.",
+            description="Time for running requests to finish after that; 0 ends "
+            "them at once.",
             extra={"unit": "seconds"},
         ),
     ] = 10.0
@@ -328,6 +346,14 @@ class NodeConfig(Settings, frozen=True, kw_only=True):
     base: str = "/"
     notes: tuple[str, ...] = ()
     where: LineMap = msgspec.field(default_factory=LineMap)
+
+    @property
+    def settle(self) -> float:
+        """Seconds for which a node serves that is about to stop."""
+        if self.shutdown.settle is not None:
+            return self.shutdown.settle
+        locators = (c for c in self.services.values() if c.type == "locator")
+        return SETTLE if any(c.args.get("cluster") for c in locators) else 0.0
 
     def resolve(self, path: str) -> str:
         """

@@ -58,6 +58,7 @@ class Declaration(NamedTuple):
     """One method as its service declared it."""
 
     name: str
+    attribute: str
     signature: Signature
     dispatch: Nested | None
     upstream: Nested
@@ -102,6 +103,7 @@ class Protocol:
         *arguments: Converter,
         dispatch: Nested = TERMINAL,
         upstream: Nested = STREAMING,
+        name: str | None = None,
     ) -> Callable[[F], F]:
         """
         Declare a method that talks on its channel by itself.
@@ -113,8 +115,9 @@ class Protocol:
 
         :param dispatch: what the client may send afterwards.
         :param upstream: what it may be sent.
+        :param name: on the wire, if it is not the function's.
         """
-        return self._declare(number, arguments, dispatch, upstream, _bind_stream)
+        return self._declare(number, arguments, dispatch, upstream, _bind_stream, name)
 
     def _declare(
         self,
@@ -123,12 +126,19 @@ class Protocol:
         dispatch: Nested,
         upstream: Nested,
         bind: Callable[[Declaration, Callable[..., Any]], Slot],
+        name: str | None = None,
     ) -> Callable[[F], F]:
         def decorate(function: F) -> F:
             if number in self.declarations:
                 raise TypeError(f"method {number} is declared twice")
+            attribute = function.__name__
             self.declarations[number] = Declaration(
-                function.__name__, Signature(arguments), dispatch, upstream, bind
+                name or attribute,
+                attribute,
+                Signature(arguments),
+                dispatch,
+                upstream,
+                bind,
             )
             return function
 
@@ -148,12 +158,19 @@ class Dispatch:
     :param service: has a ``protocol`` and the methods it declares.
     """
 
-    __slots__ = ("_slots",)
+    __slots__ = ("_mute", "_slots")
 
     def __init__(self, service: Any) -> None:
         protocol: Protocol = service.protocol
+        self._mute = {
+            number
+            for number, declaration in protocol.declarations.items()
+            if declaration.bind is _bind_mute
+        }
         self._slots = {
-            number: declaration.bind(declaration, getattr(service, declaration.name))
+            number: declaration.bind(
+                declaration, getattr(service, declaration.attribute)
+            )
             for number, declaration in protocol.declarations.items()
         }
 
@@ -170,6 +187,22 @@ class Dispatch:
             session.error(channel, SlotNotFound(f"there is no method {kind}"))
         else:
             slot(session, channel, args, headers)
+
+    def refuse(self, error: CocainedError) -> None:
+        """
+        Answer every new call with an error, for good.
+
+        Mute methods go on: nobody would hear of it.
+        """
+
+        def slot(
+            session: Session, channel: int, args: list[Any], headers: list[Header]
+        ) -> None:
+            session.error(channel, error)
+
+        for number in self._slots:
+            if number not in self._mute:
+                self._slots[number] = slot
 
 
 def _bind_method(declaration: Declaration, function: Callable[..., Any]) -> Slot:

@@ -355,6 +355,11 @@ class ServiceFactory(ServerFactory):
         self.connections.add(protocol)
         return protocol
 
+    @property
+    def owed(self) -> int:
+        """Calls that wait for their answers."""
+        return sum(protocol.session.owed for protocol in self.connections)
+
     def close(self) -> None:
         """End all connections, once their answers have been sent."""
         for protocol in list(self.connections):

@@ -192,6 +192,14 @@ class MemoryDirectory:
     def endpoints(self, name: str) -> Sequence[tuple[str, int]]:
         return [LOCATOR] if name == "locator" or name in self.services else []
 
+    def withdrawn(
+        self, name: str
+    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+        if self._node.state == "serving" or name not in self.services:
+            return None
+        protocol = self.services[name].protocol
+        return [LOCATOR], protocol.version, protocol.graph
+
 
 class StubNode:
     """As much of a node as storages and loggers use."""
@@ -220,6 +228,10 @@ class FakeNode:
     :ivar clock: its reactor, as a test uses it.
     :ivar storages: by name; a test puts them there.
     :ivar factories: of plugins, by category and type.
+    :ivar state: ``serving``, ``draining`` or ``drained``.
+    :ivar drains: the time that each drain was given, and its end, which is the
+        test's to fire.
+    :ivar at_rest: whether a drain is over at once.
     """
 
     uuid = "6b1c2a34-0000-4000-8000-000000000000"
@@ -238,6 +250,9 @@ class FakeNode:
         self.factories: dict[tuple[str, str], Callable[..., Any]] = {
             ("isolate", "memory"): MemoryIsolate
         }
+        self.state = "serving"
+        self.at_rest = False
+        self.drains: list[tuple[float | None, Deferred[None]]] = []
 
     def resolve(self, path: str) -> str:
         return path if path.startswith("/") else f"/nonexistent/{path}"
@@ -253,6 +268,41 @@ class FakeNode:
         if factory is None:
             raise UnknownPlugin(f"there is no {category} of type {type!r}")
         return factory(self, name, None)
+
+    def report(self) -> Mapping[str, Any]:
+        return {
+            "uuid": self.uuid,
+            "version": "0",
+            "uptime": self.clock.seconds(),
+            "state": self.state,
+            "components": {},
+            "problems": [],
+        }
+
+    def progress(self) -> Mapping[str, Any]:
+        return {
+            "state": self.state,
+            "requests": 0,
+            "apps": 0,
+            "seconds": 0.0,
+            "settling": 0.0,
+        }
+
+    def drain(self, timeout: float | None = None) -> Deferred[None]:
+        def drained(result: Any) -> Any:
+            self.state = "drained"
+            return result
+
+        ended: Deferred[None] = Deferred()
+        self.state = "draining"
+        self.drains.append((timeout, ended))
+        if self.at_rest:
+            ended.callback(None)
+        return ended.addCallback(drained)
+
+    def resume(self) -> Deferred[None]:
+        self.state = "serving"
+        return succeed(None)
 
     def client(self, service: Any) -> Peer:
         """Connect a client to a service, which need not be exposed."""
