@@ -29,6 +29,7 @@ SERVICES = {
     "storage": "cocained.services.storage.StorageService",
     "logging": "cocained.services.logging.LoggingService",
     "node": "cocained.services.node.NodeService",
+    "admin": "cocained.services.admin.AdminService",
     "app": "cocained.apps.service.AppService",
 }
 

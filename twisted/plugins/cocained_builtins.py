@@ -2,6 +2,7 @@
 
 from cocained.repository import Entry
 
+admin_service = Entry("service", "admin", "cocained.services.admin.AdminService")
 locator_service = Entry(
     "service", "locator", "cocained.services.locator.LocatorService"
 )
