@@ -38,6 +38,7 @@ COMMANDS = {
     "i": ("nodes", "info", "Alias of info."),
     "info": ("nodes", "info", "Show what the apps on the node do."),
     "locate": ("nodes", "locate", "Show where a service is and what it offers."),
+    "node": ("admin", "admin", "The node: how it is, drain it, let it serve again."),
     "profile": ("profiles", "profiles", "Profiles: how apps are run."),
     "routing": ("nodes", "routing", "Show the shares of a routing group."),
     "runlist": ("runlists", "runlists", "Runlists: which apps a node starts."),
@@ -77,7 +78,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     name="cocaine-tool",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Exit status: 0 done, 1 aborted, 2 wrong usage, 22 a bad value,"
+    epilog="Exit status: 0 done, 1 aborted, 2 wrong usage, 3 done but the node is"
+    " troubled, 22 a bad value,"
     " 64 options that exclude each other, 128 a service or connection failed.",
 )
 def root() -> None:

@@ -26,7 +26,12 @@ from cocained.rpc.client import Locator, RemoteService
 from cocained.rpc.connection import NotConnected, TimedOut, address_text, limited
 from cocained.rpc.outbox import Progress
 from cocained.rpc.wire import Limits, Wiring
-from cocained.tools.failures import ServiceError, Unreachable, is_unknown_service
+from cocained.tools.failures import (
+    EXIT_DONE,
+    ServiceError,
+    Unreachable,
+    is_unknown_service,
+)
 from cocained.tools.output import Output
 from cocained.tools.store import Store
 
@@ -81,6 +86,8 @@ class Client:
     :param settings: where the node is.
     :param output: where to print.
     :param surroundings: editor, standard input, wall clock.
+
+    :ivar status: with which the tool ends, if nothing fails.
     """
 
     def __init__(
@@ -93,6 +100,7 @@ class Client:
         self.settings = settings
         self.output = output
         self.surroundings = surroundings
+        self.status = EXIT_DONE
         self._reactor = reactor
         self._wiring = Wiring(reactor, Limits(write_stall=WRITE_STALL))
         self._services: dict[str, RemoteService] = {}

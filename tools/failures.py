@@ -4,7 +4,7 @@ What goes wrong, said so that one knows what to do next.
 
 Exit statuses (tools.md §1): 0 done, 1 aborted, 2 wrong usage, 22 a bad value,
 64 options that exclude each other, 128 everything that a service, the
-connection or the tool itself reports.
+connection or the tool itself reports.  Ours is 3: done, but the node is troubled.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cocained.errors import Category, CocainedError, LocatorCode, RemoteError
 EXIT_DONE = 0
 EXIT_ABORTED = 1
 EXIT_USAGE = 2
+EXIT_TROUBLED = 3
 EXIT_BAD_VALUE = 22
 EXIT_EXCLUSIVE = 64
 EXIT_FAILED = 128

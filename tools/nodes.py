@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cocained.tools.failures import (
+    EXIT_TROUBLED,
     Missing,
     ServiceError,
     ToolError,
@@ -184,6 +185,30 @@ async def cluster(client: Client, resolve: str | None) -> None:
     if not resolve:
         nodes = {uuid: await host_name(address) for uuid, address in nodes.items()}
     client.output.data(nodes)
+    for problem in await discovery_problems(client):
+        client.output.warn(problem)
+        client.status = EXIT_TROUBLED
+
+
+async def discovery_problems(client: Client) -> list[str]:
+    """
+    Say what keeps the node from knowing who else is there.
+
+    :returns: sentences; none from a node without ``admin``, which cannot tell.
+    """
+    from cocained.tools.admin import NotOffered, node_report
+
+    try:
+        report = await node_report(client)
+    except NotOffered:
+        return []
+    except ToolError as error:
+        return [f"whether nodes are missing here cannot be told: {error.message}"]
+    match report:
+        case {"components": {"services.locator": {"discovery": {"problem": problem}}}}:
+            if problem:
+                return [f"nodes may be missing here, or be gone: {problem}"]
+    return []
 
 
 async def host_name(address: Any) -> Any:

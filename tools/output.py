@@ -160,6 +160,10 @@ class Output:
         if not self.as_json:
             click.echo(printable(text), err=True)
 
+    def warn(self, text: str) -> None:
+        """Tell what is wrong besides the answer, to scripts' logs, too."""
+        click.echo(click.style(printable(text), fg="yellow"), err=True)
+
     def error(self, report: Report) -> None:
         """Print what went wrong."""
         if self.as_json:
@@ -183,7 +187,7 @@ class Output:
 
     def status(self, title: str, clock: IReactorTime) -> StatusLine:
         """
-        Begin a wait that a line tells about; only where it is :attr:`watched`.
+        Begin a wait that a line tells about, where it is :attr:`watched`.
 
         :param title: what is waited for.
         :param clock: tells the time that has passed.

@@ -24,7 +24,7 @@ from twisted.logger import (
 from cocained.interfaces import IReactor
 from cocained.rpc.connection import TimedOut
 from cocained.tools.client import Client, Settings, Surroundings
-from cocained.tools.failures import EXIT_DONE, EXIT_FAILED, ToolError, report
+from cocained.tools.failures import EXIT_FAILED, ToolError, report
 from cocained.tools.options import Action
 from cocained.tools.output import Output
 
@@ -58,12 +58,12 @@ async def _perform(
     client: Client, action: Action, settings: Settings, timeout: float | None
 ) -> int:
     output = client.output
-    status = EXIT_DONE
     try:
         acting = Deferred.fromCoroutine(_awaited(action, client))
         if timeout is not None:
             acting = client.limited(acting, timeout, "the command")
         await acting
+        status = client.status
     except (CancelledError, BrokenPipeError, click.Abort):
         raise
     except TimedOut as error:
