@@ -49,6 +49,7 @@ TABLE: dict[type[CocainedError], tuple[CocainedError, int, int, str]] = {
         (errors.IsolateError("x"), 12, 22, "x"),
         (errors.SpoolError("x", 28), 12, 28, "x"),
         (errors.SpawnError("x"), 12, 22, "x"),
+        (errors.NotDrained("x"), 12, 110, "x"),
         (errors.AppError("x"), 20991, 22, "x"),
         (errors.AppExists("x"), 20991, 5, "x"),
         (errors.AppNotRunning("x"), 20991, 6, "x"),

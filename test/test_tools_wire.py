@@ -59,6 +59,8 @@ class WireTests(ToolCase):
         def react(frame: Any) -> bytes:
             channel, method, args = frame[:3]
             if (service, method) == ("locator", 0):
+                if args[0] not in self.places:
+                    return reply(channel, 1, [10, 1], "service is not available")
                 return reply(channel, 0, *self.places[args[0]])
             self.sent.append((service, [channel, method, args]))
             return reply(channel, 0, *ANSWERS.get((service, method), ()))

@@ -42,7 +42,7 @@ class NotOffered(ToolError):
 
 @click.group("node")
 def admin() -> None:
-    """The node itself: how it is, to let it rest, to let it serve again."""
+    """The node itself: how it is, let it rest or serve."""
 
 
 @admin.command("status")

@@ -38,7 +38,7 @@ COMMANDS = {
     "i": ("nodes", "info", "Alias of info."),
     "info": ("nodes", "info", "Show what the apps on the node do."),
     "locate": ("nodes", "locate", "Show where a service is and what it offers."),
-    "node": ("admin", "admin", "The node: how it is, drain it, let it serve again."),
+    "node": ("admin", "admin", "The node itself: how it is, let it rest or serve."),
     "profile": ("profiles", "profiles", "Profiles: how apps are run."),
     "routing": ("nodes", "routing", "Show the shares of a routing group."),
     "runlist": ("runlists", "runlists", "Runlists: which apps a node starts."),
