@@ -8,11 +8,13 @@ has anything to say any more.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import (
+    CannotListenError,
     ConnectionDone,
     ConnectionLost,
     ConnectionRefusedError,
@@ -52,6 +54,7 @@ class MemoryTransport:
         self.paused = False
         self.losing = False
         self.lost = False
+        self.frozen = False
         self.producer: Any = None
         self._choked = False
 
@@ -65,7 +68,7 @@ class MemoryTransport:
 
     def deliver(self) -> bool:
         """Carry some bytes to the peer; says whether anything happened."""
-        if self.lost:
+        if self.lost or self.frozen:
             return False
         if self.buffer and not self.peer.paused:
             data = bytes(self.buffer[:BUFFER])
@@ -82,8 +85,8 @@ class MemoryTransport:
         return False
 
     def end(self, reason: Failure) -> None:
-        """Lose the connection at both ends."""
-        for end in (self, self.peer):
+        """Lose the connection at both ends; the far one does not hear if it froze."""
+        for end in (self,) if self.frozen else (self, self.peer):
             if not end.lost:
                 end.lost = True
                 end.protocol.connectionLost(reason)
@@ -129,6 +132,25 @@ class _Connector:
         return IPv4Address("TCP", "192.0.2.1", 1)
 
 
+class MemoryPort:
+    """A port at which a factory listens until it is told to stop."""
+
+    def __init__(
+        self, network: MemoryNetwork, address: tuple[str, int], factory: Any
+    ) -> None:
+        self._network = network
+        self._address = address
+        if address in network.listeners:
+            raise CannotListenError(*address, OSError(errno.EADDRINUSE, "taken"))
+        network.listeners[address] = factory
+
+    def getHost(self) -> IPv4Address:
+        return IPv4Address("TCP", *self._address)
+
+    def stopListening(self) -> None:
+        self._network.listeners.pop(self._address, None)
+
+
 @implementer(IReactorTime)
 class MemoryNetwork(Clock):
     """
@@ -150,6 +172,12 @@ class MemoryNetwork(Clock):
         factory = ServiceFactory(self.wiring, Dispatch(service), "test")
         self.listeners[address] = factory
         return factory
+
+    def listenTCP(
+        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
+    ) -> MemoryPort:
+        number = port or max(p for _, p in [*self.listeners, ("", 39999)]) + 1
+        return MemoryPort(self, (interface, number), factory)
 
     def connectTCP(
         self,
@@ -211,6 +239,19 @@ class MemoryNetwork(Clock):
         for near, _ in self.links:
             near.end(Failure(ConnectionDone()))
         self.flush()
+
+    def freeze(self, *addresses: tuple[str, int]) -> None:
+        """
+        Let the machines at these addresses take nothing more and say nothing.
+
+        Connections stay, as when a cable is pulled; new ones get no answer.
+        """
+        for near, far in self.links:
+            peer = near.getPeer()
+            if (peer.host, peer.port) in addresses:
+                near.frozen = far.frozen = True
+        for address in addresses:
+            self.listeners[address] = None
 
 
 class Raw:

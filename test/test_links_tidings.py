@@ -73,7 +73,7 @@ class ReadTests(_ReaderCase):
         found = self.read({"storage": STORAGE})
 
         self.assertEqual(found.uuid, UUID)
-        graph = {0: ("read", {}, {0: ("value", {})})}
+        graph: Any = {0: ("read", {}, {0: ("value", {})})}
         self.assertEqual(
             found.offers, (Offer("storage", [("10.0.0.1", 32770)], 1, graph),)
         )
@@ -117,7 +117,7 @@ class ReadTests(_ReaderCase):
 
     def test_name_twice(self) -> None:
         """A name that comes twice counts as the later one says."""
-        pair = [["127.0.0.1", 1]], 1, {}
+        pair: Any = [["127.0.0.1", 1]], 1, {}
         twice = Pairs(
             ((b"s", on_the_wire([[], 0, {}])), (b"s", on_the_wire(list(pair))))
         )

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -201,11 +201,8 @@ class PredefineCluster(Component[PredefineArgs]):
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        return Deferred.fromCoroutine(self._stop())
-
-    async def _stop(self) -> None:
-        for place in self._places:
-            await place.stop()
+        stopped = gatherResults([place.stop() for place in self._places])
+        return stopped.addCallback(lambda _: None)
 
     def _look(self) -> None:
         self._call = self.node.reactor.callLater(self.args.interval, self._look)

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_links_stream -*-
+# -*- test-case-name: cocained.test.test_links_announcements -*-
 """
 The ``connect`` stream of one remote, and what is written on it.
 
