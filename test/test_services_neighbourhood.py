@@ -428,9 +428,10 @@ class PluginTests(LogCase):
     """The life of a cluster plugin."""
 
     def setUp(self) -> None:
-        self.node: Any = MemoryNode()
+        node: Any = MemoryNode()
+        node.component = self.component
+        self.node = node
         self.plugin: Any = None
-        self.node.component = self.component
 
     def component(self, category: str, type: str, name: str, args: Any) -> Any:
         """Build the plugin."""
