@@ -144,11 +144,6 @@ class LocatorService(Component[LocatorArgs]):
         # Not before the gateway can take what there is already.
         self.node.directory.subscribe(self)
 
-    def drain(self) -> Deferred[None] | None:
-        # Others are told first: what this node still has to do is enough.
-        self._around.leave()
-        return None
-
     def stop(self) -> Deferred[None] | None:
         return Deferred.fromCoroutine(self._stop())
 

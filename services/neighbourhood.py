@@ -100,11 +100,6 @@ class Neighbourhood:
         )
         log.failure("the cluster plugin did not start", failure=failure)
 
-    def leave(self) -> None:
-        """Tell the others that there is nothing more to be had here."""
-        if self.announcements is not None:
-            self.announcements.close()
-
     def stop(self) -> Deferred[None]:
         """
         Let go of everybody.
@@ -122,7 +117,8 @@ class Neighbourhood:
             except Exception:
                 log.failure("the cluster plugin did not stop in order")
         self.links.close()
-        self.leave()
+        if self.announcements is not None:
+            self.announcements.close()
 
     def report(self) -> Mapping[str, Any]:
         """Say who is there, and how, in plain values."""

@@ -114,8 +114,8 @@ class NetworkNode:
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        self.directory.withdraw()
         await self.directory.quiesce()
-        self.locator.drain()
         await cast("Deferred[None]", self.locator.stop())
         await self.directory.close()
 

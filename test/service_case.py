@@ -301,6 +301,7 @@ class StubGateway(Component[NoArgs]):
     def __init__(self, node: Any, name: str, args: NoArgs) -> None:
         super().__init__(node, name, args)
         self.known: dict[str, Any] = {}
+        self._told: dict[tuple[str, str], Any] = {}
         self.asked: list[tuple[str, str]] = []
         self.life: list[str] = []
         node.gateways.append(self)
@@ -324,11 +325,14 @@ class StubGateway(Component[NoArgs]):
         graph: Any,
         extra: Mapping[str, Any],
     ) -> None:
-        self.known[name] = (endpoints, version, graph)
+        self.known[name] = self._told[uuid, name] = (endpoints, version, graph)
 
     def cleanup(self, uuid: str, name: str | None = None) -> None:
-        if name is not None:
-            self.known.pop(name, None)
+        for key in list(self._told):
+            if key[0] == uuid and name in (None, key[1]):
+                told = self._told.pop(key)
+                if self.known.get(key[1]) is told:
+                    del self.known[key[1]]
 
 
 class FullGateway(StubGateway):
@@ -345,6 +349,7 @@ ENTRIES = [
     Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway"),
     Entry("gateway", "stub", f"{_HERE}.StubGateway"),
     Entry("gateway", "full", f"{_HERE}.FullGateway"),
+    Entry("cluster", "predefine", "cocained.clusters.predefine.PredefineCluster"),
 ]
 
 

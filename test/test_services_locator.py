@@ -18,66 +18,22 @@ from zope.interface.verify import verifyObject
 
 from cocained.config import ComponentConfig, convert
 from cocained.errors import ConfigError, StorageError, UnknownPlugin
-from cocained.interfaces import IExposure, IRemoteService
-from cocained.services.locator import LocatorArgs, LocatorService
-from cocained.services.logging import LoggingArgs, LoggingService
+from cocained.interfaces import IExposure, IRemoteService, IReporter
+from cocained.links.pace import Pace
+from cocained.services.locator import EXTRA_LIMIT, LocatorArgs, LocatorService
 from cocained.services.storage import StorageArgs, StorageService
-from cocained.test.service_case import (
-    PRIM,
-    STORAGE_GRAPH,
-    STREAM,
-    Client,
-    MemoryNode,
-    ServiceCase,
-)
-
-NOT_THERE = [[10, 1], "service is not available"]
-STORAGE = [[["127.0.0.1", 12060]], 1, STORAGE_GRAPH]
-DISCARD = {0: ["discard", {}]}
+from cocained.test.locator_case import DISCARD, NOT_THERE, STORAGE, LocatorCase
+from cocained.test.service_case import PRIM, STREAM, MemoryNode, ServiceCase
 
 
-class _LocatorCase(ServiceCase):
-    """A node with the services of the reference capture."""
-
-    args = LocatorArgs()
-
-    def setUp(self) -> None:
-        self.node = MemoryNode({"locator": 12053, "storage": 12060, "logging": 12061})
-        node: Any = self.node
-        self.locator = LocatorService(node, "locator", self.args)
-        self.services: dict[str, Any] = {
-            "locator": self.locator,
-            "logging": LoggingService(node, "logging", LoggingArgs()),
-            "storage": StorageService(node, "storage", StorageArgs()),
-        }
-        started = self.locator.start()
-        assert started is not None
-        self.successResultOf(started)
-        for name, service in self.services.items():
-            self.successResultOf(self.node.directory.expose(name, service))
-        self.client = self.connect(self.locator)
-
-    def check(self, sent: list[Any], *received: list[Any]) -> None:
-        """Send a frame on the test's connection; expect these back, and no more."""
-        self.assertEqual(self.client.send(sent), list(received))
-
-    def check_alive(self, channel: int, client: Client | None = None) -> None:
-        """The connection still answers."""
-        answer = (client or self.client).send([channel, 0, ["nope"]])
-        self.assertEqual(answer, [[channel, 1, NOT_THERE]])
-        self.assertFalse((client or self.client).closed)
-
-    def group(self, name: str, weights: Any, *tags: str) -> None:
-        self.store("groups", name, weights, tags or ("group", "active"))
-
-
-class ResolveTests(_LocatorCase):
+class ResolveTests(LocatorCase):
     """L1 to L8b."""
 
     def test_interfaces(self) -> None:
         """The locator is a service, and listens to the directory."""
         self.assertTrue(verifyObject(IRemoteService, self.locator))
         self.assertTrue(verifyObject(IExposure, self.locator))
+        self.assertTrue(verifyObject(IReporter, self.locator))
 
     def test_storage(self) -> None:
         """L1: address, version and graph; control messages are not listed."""
@@ -176,7 +132,7 @@ class ResolveTests(_LocatorCase):
         )
 
 
-class SmallMethodTests(_LocatorCase):
+class SmallMethodTests(LocatorCase):
     """L9, L11, L14 to L18b: what else a locator answers."""
 
     def test_connect_without_cluster(self) -> None:
@@ -254,7 +210,7 @@ class SmallMethodTests(_LocatorCase):
         self.check([2, 0, ["nope"], trace], [2, 1, NOT_THERE, back])
 
 
-class RefreshTests(_LocatorCase):
+class RefreshTests(LocatorCase):
     """L10 and RG0 to RG5."""
 
     def test_unknown_group(self) -> None:
@@ -373,7 +329,7 @@ class RefreshTests(_LocatorCase):
         self.assertEqual(self.client.receive(), [[1, 0, []]])
 
 
-class RoutingTests(_LocatorCase):
+class RoutingTests(LocatorCase):
     """L13, and the life of a routing stream."""
 
     def test_stream(self) -> None:
@@ -463,7 +419,7 @@ class RoutingTests(_LocatorCase):
         self.assertEqual(self.client.receive(), [[1, 2, []]])
 
 
-class PublishTests(_LocatorCase):
+class PublishTests(LocatorCase):
     """L12 to L12d: publishing where there is no gateway."""
 
     def test_not_resolved(self) -> None:
@@ -525,7 +481,7 @@ class PublishTests(_LocatorCase):
         self.check_alive(2)
 
 
-class AdhocTests(_LocatorCase):
+class AdhocTests(LocatorCase):
     """The probes "B publish" of reference-behaviour.md §3.3."""
 
     args = LocatorArgs(gateway=ComponentConfig(type="adhoc"))
@@ -610,7 +566,7 @@ class AdhocTests(_LocatorCase):
         self.check([3, 0, ["g1"]], [3, 0, [[["127.0.0.1", 9999]], 0, {}]])
 
 
-class GatewayTests(_LocatorCase):
+class GatewayTests(LocatorCase):
     """How a locator uses its gateway."""
 
     args = LocatorArgs(gateway=ComponentConfig(type="stub"))
@@ -625,6 +581,15 @@ class GatewayTests(_LocatorCase):
 
         self.assertEqual(gateway.life, ["start", "stop"])
 
+    def test_local_services(self) -> None:
+        """The gateway hears of the services of this node, as of those of others."""
+        (gateway,) = self.node.gateways
+        self.assertEqual(set(gateway.known), {"locator", "logging", "storage"})
+
+        self.successResultOf(self.node.directory.remove("storage"))
+
+        self.assertEqual(set(gateway.known), {"locator", "logging"})
+
     def test_asked_for_the_rest(self) -> None:
         """Only what this node has not is asked of the gateway, with the seed."""
         (gateway,) = self.node.gateways
@@ -636,7 +601,7 @@ class GatewayTests(_LocatorCase):
         self.assertEqual(gateway.asked, [("far", "s")])
 
 
-class FullGatewayTests(_LocatorCase):
+class FullGatewayTests(LocatorCase):
     """A gateway that decides about services of this node too."""
 
     args = LocatorArgs(gateway=ComponentConfig(type="full"))
@@ -649,7 +614,7 @@ class FullGatewayTests(_LocatorCase):
         self.check([1, 0, ["storage"]], [1, 0, [[["192.0.2.9", 1]], 1, {}]])
 
 
-class WithdrawnTests(_LocatorCase):
+class WithdrawnTests(LocatorCase):
     """While the node drains."""
 
     def test_last_resort(self) -> None:
@@ -675,7 +640,7 @@ class WithdrawnTests(_LocatorCase):
         self.check([1, 0, ["storage"]], [1, 0, STORAGE])
 
 
-class WithdrawnGatewayTests(_LocatorCase):
+class WithdrawnGatewayTests(LocatorCase):
     """While the node drains, and others are there."""
 
     args = LocatorArgs(gateway=ComponentConfig(type="stub"))
@@ -756,8 +721,21 @@ class LifeTests(ServiceCase):
 
         self.assertEqual(args.gateway.type, "adhoc")
         self.assertEqual(args.restrict, ("locator", "logging"))
+        self.assertEqual(args.links, Pace())
         error = self.assertRaises(ConfigError, convert, {"gatway": {}}, LocatorArgs)
         self.assertIn("'gateway'", str(error))
+
+    def test_extra_values(self) -> None:
+        """Extra values must fit into a header."""
+        for value, part in (
+            ({"x": "y" * EXTRA_LIMIT}, "the limit is 16384"),
+            ({"x": 2**70}, "cannot be sent"),
+        ):
+            error = self.assertRaises(
+                ConfigError, convert, {"extra_param": value}, LocatorArgs
+            )
+            self.assertIn("extra_param: ", str(error))
+            self.assertIn(part, str(error))
 
     def test_unknown_gateway(self) -> None:
         """A gateway that is no plugin keeps the locator from being built."""

@@ -89,7 +89,7 @@ class TwoNodesTests(ClusterCase):
         """A node that drains is asked for nothing more, though it still works."""
         self.offer(self.one, "app")
 
-        self.one.locator.drain()
+        self.one.directory.withdraw()
         self.network.flush()
 
         self.assertFalse(self.knows(self.two, "app"))
