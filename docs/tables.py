@@ -18,7 +18,9 @@ from twisted.python.reflect import namedAny
 
 from cocained import errors
 from cocained.apps.keys import ManifestKeys, ProfileKeys
+from cocained.clusters.predefine import PredefineArgs
 from cocained.config.describe import document, table
+from cocained.links.pace import Pace
 from cocained.repository import Repository
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, TERMINAL
@@ -216,6 +218,77 @@ LIMITS = (
         "addresses",
         "in the announcement of one node",
         "the announcement is ignored, counted, and reported",
+        "cocained.links.links.LINK_LIMIT",
+        "nodes",
+        "that a node listens to: those of a large cluster, and those that were "
+        "started anew twice for a while",
+        "further ones are not linked, and the log says so",
+    ),
+    Limit(
+        "cocained.links.announcements.REMOTE_LIMIT",
+        "nodes",
+        "that listen to a node",
+        "error ``[20991, 2]`` on the ``connect`` channel",
+    ),
+    Limit(
+        "cocained.links.link.SERVICE_LIMIT",
+        "services",
+        "of one other node",
+        "all of that node is forgotten, and its link tries again",
+    ),
+    Limit(
+        "cocained.links.dialer.FRAME_LIMIT",
+        "bytes",
+        "of one announcement of another node, or ``limits.frame`` if that is less",
+        "likewise",
+    ),
+    Limit(
+        "cocained.links.dialer.ARRAY_LIMIT",
+        "elements",
+        "of one array or map in it",
+        "likewise",
+    ),
+    Limit(
+        "cocained.links.tidings.ENDPOINT_LIMIT",
+        "addresses",
+        "of one service or one locator",
+        "likewise; to a publisher, error ``[7, 2]``",
+    ),
+    Limit(
+        "cocained.links.tidings.NAME_LIMIT",
+        "bytes",
+        "of the name of a service, and of a node's uuid",
+        "likewise",
+    ),
+    Limit(
+        "cocained.links.tidings.EXTRA_DEPTH",
+        "levels",
+        "of the extra values of another node",
+        "likewise",
+    ),
+    Limit(
+        "cocained.services.locator.EXTRA_LIMIT",
+        "bytes",
+        "of ``extra_param``, packed: it travels in the headers of each announcement",
+        "the node does not start",
+    ),
+    Limit(
+        "cocained.links.tidings.GROUPS_LIMIT",
+        "routing groups",
+        "that are named to other nodes in one message",
+        "others read all groups anew",
+    ),
+    Limit(
+        "cocained.links.stream.WAITING_LIMIT",
+        "services",
+        "that change while another node does not read",
+        "its connection is closed",
+    ),
+    Limit(
+        "cocained.clusters.predefine.NODE_LIMIT",
+        "nodes",
+        "in the argument ``nodes`` of ``predefine``",
+        "the node does not start",
     ),
     Limit(
         "cocained.storages.names.MAX_NAME",
@@ -361,6 +434,8 @@ def parts() -> dict[str, str]:
         "manifest": table(ManifestKeys),
         "profile": table(ProfileKeys),
         "plugins": plugins(),
+        "links": table(Pace),
+        "predefine": table(PredefineArgs),
         "limits": limits(),
         "codes": codes(),
     }

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 _LOCATOR = "test_reference_locator."
 _GROUPS = "test_reference_groups."
+_CLUSTER = "test_reference_cluster."
 _FRAMES = "test_reference_frames."
 _STORAGE = "test_reference_storage."
 _LOGGING = "test_reference_logging."
@@ -87,7 +88,31 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _LOCATOR + "MethodTests.test_l11_cluster",
         _LOCATOR + "MethodTests.test_l14_uuid",
     ),
+    "3.2": (
+        _CLUSTER + "AnnouncingTests.test_snapshot",
+        _CLUSTER + "AnnouncingTests.test_changes",
+        _CLUSTER + "AnnouncingTests.test_published",
+        "test_services_locator.ClusterTests.test_restricted",
+        "test_links_offers.PublishedTests.test_local_comes_second",
+    ),
+    "3.3": (
+        _LOCATOR + "MethodTests.test_l9_connect",
+        _CLUSTER + "AnnouncingTests.test_replaced",
+        _CLUSTER + "AnnouncingTests.test_close",
+        _CLUSTER + "ExtraTests.test_extra",
+        _CLUSTER + "ListeningTests.test_b_remote",
+        _CLUSTER + "ListeningTests.test_killed",
+        _CLUSTER + "SilentTests.test_frozen",
+        _CLUSTER + "SilentTests.test_never_answers",
+        "test_links_announcements.FrameTests.test_snapshot",
+        "test_links_announcements.FrameTests.test_removed",
+        "test_links_announcements.FrameTests.test_close",
+        "test_links_dialer.DialTests.test_frame",
+        "test_services_neighbourhood.HostileTests.test_other_name",
+        "test_services_neighbourhood.HostileTests.test_error",
+    ),
     "3.4": (
+        _CLUSTER + "AnnouncingTests.test_published",
         _LOCATOR + "MethodTests.test_l12_publish",
         _LOCATOR + "MethodTests.test_l12c_refused",
         _GROUPS + "GatewayTests.test_b_publish",
@@ -98,12 +123,19 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _GROUPS + "RoutingGroupTests.test_seeds",
         _GROUPS + "RoutingGroupTests.test_failed_refresh",
         _GROUPS + "RoutingGroupTests.test_same_router",
+        _CLUSTER + "GroupTests.test_refreshed",
         "test_services_continuum.VectorTests.test_seeds_lead_to_points",
     ),
     "3.6": (
         _GROUPS + "GatewayTests.test_b_native",
         _GROUPS + "GatewayTests.test_b_duplicate",
         _GROUPS + "GatewayTests.test_b_local",
+    ),
+    "3.7": (
+        _CLUSTER + "ListeningTests.test_b_cluster",
+        _CLUSTER + "SilentTests.test_never_answers",
+        "test_clusters_predefine.NamedTests.test_linked",
+        "test_clusters_predefine.UnnamedTests.test_started_anew",
     ),
     "3.8": _OLDER_CLIENT,
     "4": (

@@ -29,17 +29,11 @@ class Unbuilt(NamedTuple):
     plugin: tuple[str, str] | None = None
 
 
-CLUSTER = Unbuilt("cluster", ("cluster", "predefine"))
 IPVS = Unbuilt("ipvs gateway", ("gateway", "ipvs"))
 PROXY = Unbuilt("HTTP proxy")
 THREADS = Unbuilt("workers in threads", ("isolate", "thread"))
 
 UNBUILT: Mapping[str, Unbuilt] = {
-    "probe B-remote": CLUSTER,
-    "probe B-cluster": CLUSTER,
-    "section 3.2": CLUSTER,
-    "section 3.3": CLUSTER,
-    "section 3.7": CLUSTER,
     "section 5.3": Unbuilt("logging::v2", ("service", "logging::v2")),
     "section 7.5": PROXY,
     "section 11.3": Unbuilt("isolate daemon", ("isolate", "external")),
@@ -53,8 +47,8 @@ UNBUILT: Mapping[str, Unbuilt] = {
     "row 144": THREADS,
 }
 
-#: Rows of which each has a test: workers and clients, pools, streams.
-ROWS = frozenset((*range(98, 129), *range(143, 147), 155, 156, *range(256, 261)))
+#: Rows of which each has a test: workers and clients, pools, streams, clusters.
+ROWS = frozenset((*range(98, 129), 134, *range(143, 147), 155, 156, *range(256, 261)))
 
 #: The probes, in their order.
 PROBES = """
@@ -135,6 +129,10 @@ PLAYED: Mapping[str, Mapping[str, str]] = {
         "GatewayTests.test_b_duplicate": "B-duplicate",
         "GatewayTests.test_b_native": "B-native",
         "GatewayTests.test_b_disconnected": "B-disconnect B-disconnected",
+    },
+    "test_reference_cluster": {
+        "ListeningTests.test_b_remote": "B-remote",
+        "ListeningTests.test_b_cluster": "B-cluster",
     },
     "test_reference_frames": {
         "ChannelTests.test_f1_zero": "F1",
