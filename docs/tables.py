@@ -218,6 +218,8 @@ LIMITS = (
         "addresses",
         "in the announcement of one node",
         "the announcement is ignored, counted, and reported",
+    ),
+    Limit(
         "cocained.links.links.LINK_LIMIT",
         "nodes",
         "that a node listens to: those of a large cluster, and those that were "

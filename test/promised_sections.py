@@ -92,7 +92,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _CLUSTER + "AnnouncingTests.test_snapshot",
         _CLUSTER + "AnnouncingTests.test_changes",
         _CLUSTER + "AnnouncingTests.test_published",
-        "test_services_locator.ClusterTests.test_restricted",
+        "test_services_locator_cluster.ClusterTests.test_restricted",
         "test_links_offers.PublishedTests.test_local_comes_second",
     ),
     "3.3": (
