@@ -11,6 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.logger import formatEvent
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -260,6 +261,32 @@ class UnnamedTests(PredefineCase):
             error = cluster.report()["nodes"]["192.0.2.1:10053"]["error"]
             self.assertEqual(error, "it does not say its uuid")
         self.assertEqual(self.links.take(), [])
+
+    def test_fault(self) -> None:
+        """A fault of our own is logged with its place, and it is asked again."""
+        self.serve(AT_A, A)
+        cluster = self.start(["192.0.2.1:10053"])
+        (place,) = cluster._places
+
+        place._unknown(Failure(ZeroDivisionError("oops")))
+
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.network.pass_time(5.0)
+        self.assertEqual(self.links.take(), [("link", A, AT_A)] * 2)
+
+    def test_not_attached(self) -> None:
+        """A plugin that nobody listens to does no harm."""
+        self.serve(AT_A, A)
+        args = convert({"nodes": ["192.0.2.1:10053"]}, PredefineArgs)
+        stub: Any = NetworkStub(self.network)
+        cluster = PredefineCluster(stub, "locator:cluster", args)
+        cluster.start()
+        self.network.flush()
+        self.serve(AT_A, B)
+        self.network.pass_time(5.0)
+        self.network.pass_time(5.0)
+
+        self.assertEqual(cluster.report()["nodes"]["192.0.2.1:10053"]["uuid"], B)
 
     def test_stop_while_asking(self) -> None:
         """A question that is under way is given up."""

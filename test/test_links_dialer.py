@@ -165,6 +165,20 @@ class DialTests(LineCase):
         self.assertEqual(self.raw.frames, [])
         self.assertTrue(self.raw.lost)
 
+    def test_stumbling_ear(self) -> None:
+        """A fault of our own is logged, and the line is over."""
+
+        def stumble(what: str) -> None:
+            if what == "reached":
+                raise ZeroDivisionError
+
+        self.ear.act = stumble
+        self.dial()
+
+        self.assertEqual(self.ear.words, ["reached", "ended"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertTrue(self.raw.lost)
+
     def test_bad_address(self) -> None:
         """An address that cannot even be tried is one that was not reached."""
         self.dial(("no\udcffname", 1))

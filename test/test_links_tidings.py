@@ -207,6 +207,12 @@ class HostileTests(_ReaderCase):
         for _ in range(20):
             deep = {0: ["m", deep]}
         self.refused("deeper than", {"s": [[], 1, {0: ["m", deep, {}]}]})
+        for _ in range(600):
+            deep = [deep]
+        value = [[], 1, deep]
+        args = [UUID.encode(), Pairs(((b"s", value),))]
+        error = self.assertRaises(InvalidArgument, self.reader.read, args, [])
+        self.assertEqual(str(error), "a graph is no map")
         wide = {number: ["m", {}, {}] for number in range(5000)}
         self.refused("more than 4096 entries", {"s": [[], 1, wide]})
 

@@ -135,8 +135,7 @@ class RealLine:
 
     def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
         ear = self._ear
-        if ear is None:
-            return
+        assert ear is not None  # hanging up ends this channel, too
         if kind == WRITE:
             try:
                 tidings = self._dialer.reader.read(args, headers)

@@ -145,8 +145,6 @@ class Link:
 
     def retarget(self, endpoints: Sequence[Address]) -> None:
         """The node is said to be elsewhere; a good connection is kept."""
-        if tuple(endpoints) == self.endpoints:
-            return
         self.endpoints = tuple(endpoints)
         if self.state in _THERE and self.given in self.endpoints:
             return

@@ -35,13 +35,16 @@ from cocained.test.live.transcript import play
 UNKNOWN = '[[10, 1], "service is not available"]'
 
 #: Times that let tests see what takes a cluster of machines longer.
-PACE = {
+HASTY = {
     "ping": 0.2,
     "late": 0.2,
     "timeout": 0.6,
     "handshake": 0.6,
     "retry": [0.05, 0.2],
 }
+
+#: For nodes that are well, on a machine that may be busy.
+PATIENT = {"retry": [0.05, 0.2]}
 
 #: Header that comes with each write, when there are no extra values.
 EXTRA = '[false, "x-cocaine-locator-extra", h"80"]'
@@ -69,6 +72,7 @@ class ClusterCase(LiveCase):
     """Node A, :attr:`node`, and node B, :attr:`other`, which listens to A."""
 
     changes = locator(cluster=predefine(), restrict=["logging"])
+    pace: Mapping[str, Any] = PATIENT
 
     @override
     def prepare(self) -> None:
@@ -80,7 +84,7 @@ class ClusterCase(LiveCase):
             gateway={"type": "adhoc"},
             cluster=predefine(*ports),
             restrict=["logging"],
-            links=PACE,
+            links=self.pace,
         )
 
     def cluster(self, node: LiveNode) -> dict[bytes, Any]:
@@ -297,6 +301,8 @@ class ListeningTests(ClusterCase):
 class SilentTests(ClusterCase):
     """Nodes that are there and do not answer."""
 
+    pace = HASTY
+
     def test_frozen(self) -> None:
         """A node that stops to answer is forgotten, and found when it answers."""
         self.start_echo()
@@ -322,7 +328,7 @@ class SilentTests(ClusterCase):
                 "args": {"nodes": {uuid: f"localhost:{port}"}},
             }
             third = self.start_node(
-                locator(gateway={"type": "adhoc"}, cluster=cluster, links=PACE)
+                locator(gateway={"type": "adhoc"}, cluster=cluster, links=HASTY)
             )
             for _ in range(2):
                 connection, _ = server.accept()
