@@ -5,7 +5,6 @@ Nodes that stand in the configuration.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import given
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cocained.clusters.predefine import (
@@ -24,39 +22,17 @@ from cocained.clusters.predefine import (
 )
 from cocained.config import convert
 from cocained.errors import ConfigError
-from cocained.interfaces import ICluster, ILinks, IReporter
+from cocained.interfaces import IReporter
 from cocained.repository import Repository
 from cocained.test.memory_network import MemoryNetwork, RawFactory, reply
 from cocained.test.service_case import LogCase
+from cocained.testing import MemoryLinks
+from cocained.testing.contracts import ClusterContract
 
 A = "11111111-2222-4333-8444-555555555555"
 B = "99999999-2222-4333-8444-555555555555"
 AT_A = ("192.0.2.1", 10053)
 AT_B = ("192.0.2.2", 10053)
-
-
-@implementer(ILinks)
-class MemoryLinks:
-    """Remembers what it is told."""
-
-    uuid = "me"
-
-    def __init__(self) -> None:
-        self.said: list[tuple[Any, ...]] = []
-
-    def endpoints(self) -> Sequence[tuple[str, int]]:
-        return [("127.0.0.1", 10053)]
-
-    def link(self, uuid: str, endpoints: Sequence[tuple[str, int]]) -> None:
-        self.said.append(("link", uuid, *endpoints))
-
-    def drop(self, uuid: str) -> None:
-        self.said.append(("drop", uuid))
-
-    def take(self) -> list[tuple[Any, ...]]:
-        """Give what was said since the last look."""
-        said, self.said = self.said, []
-        return said
 
 
 class NetworkStub:
@@ -72,15 +48,19 @@ class PredefineCase(LogCase):
 
     def setUp(self) -> None:
         self.network = MemoryNetwork()
-        self.links = MemoryLinks()
+        self.links = MemoryLinks("me", [("127.0.0.1", 10053)])
         self.answers: dict[tuple[str, int], bytes] = {}
         self.servers: dict[tuple[str, int], RawFactory] = {}
 
-    def start(self, nodes: Any, interval: float = 5.0) -> PredefineCluster:
-        """Build and start the plugin."""
+    def build(self, nodes: Any, interval: float = 5.0) -> PredefineCluster:
+        """Build the plugin."""
         args = convert({"nodes": nodes, "interval": interval}, PredefineArgs)
         stub: Any = NetworkStub(self.network)
-        cluster = PredefineCluster(stub, "locator:cluster", args)
+        return PredefineCluster(stub, "locator:cluster", args)
+
+    def start(self, nodes: Any, interval: float = 5.0) -> PredefineCluster:
+        """Build and start the plugin."""
+        cluster = self.build(nodes, interval)
         cluster.attach(self.links)
         self.assertIsNone(cluster.start())
         self.network.flush()
@@ -96,14 +76,38 @@ class PredefineCase(LogCase):
         self.network.listeners[address] = self.servers[address]
 
 
+class _ContractCase(PredefineCase):
+    """Whatever is configured, there is one node to be found."""
+
+    nodes: Any = ["192.0.2.1:10053"]
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.serve(AT_A, A)
+        self.cluster = self.build(self.nodes)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in the network."""
+        for _ in range(int(seconds)):
+            self.network.pass_time(1.0)
+
+
+class UnnamedContractTests(_ContractCase, ClusterContract):
+    """The contract, with addresses only."""
+
+
+class NamedContractTests(_ContractCase, ClusterContract):
+    """The contract, with uuids."""
+
+    nodes = {A: "192.0.2.1:10053"}
+
+
 class NamedTests(PredefineCase):
     """Nodes with their uuids, as the original wants them."""
 
     def test_interfaces(self) -> None:
-        """It is a cluster plugin, and reports."""
-        cluster = self.start({})
-        self.assertTrue(verifyObject(ICluster, cluster))
-        self.assertTrue(verifyObject(IReporter, cluster))
+        """It reports, besides."""
+        self.assertTrue(verifyObject(IReporter, self.start({})))
 
     def test_linked(self) -> None:
         """All are linked at once, and again with each interval."""
@@ -277,9 +281,7 @@ class UnnamedTests(PredefineCase):
     def test_not_attached(self) -> None:
         """A plugin that nobody listens to does no harm."""
         self.serve(AT_A, A)
-        args = convert({"nodes": ["192.0.2.1:10053"]}, PredefineArgs)
-        stub: Any = NetworkStub(self.network)
-        cluster = PredefineCluster(stub, "locator:cluster", args)
+        cluster = self.build(["192.0.2.1:10053"])
         cluster.start()
         self.network.flush()
         self.serve(AT_A, B)

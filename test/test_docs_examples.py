@@ -11,7 +11,7 @@ import os
 import runpy
 import socket
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
@@ -23,11 +23,11 @@ from zope.interface.verify import verifyObject
 
 from cocained import interfaces
 from cocained.errors import ConfigError, SpawnError, SpoolError, StorageError
-from cocained.interfaces import IEventSink, ILinks, IWorkerObserver
+from cocained.interfaces import IEventSink, IWorkerObserver
 from cocained.repository import Repository
 from cocained.rpc.graph import STREAMING
 from cocained.rpc.session import CHANNEL_LIMIT
-from cocained.testing import FakeNode
+from cocained.testing import FakeNode, MemoryLinks
 
 DOCS = os.path.join(
     os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "docs"
@@ -471,27 +471,6 @@ class GatewayTests(Examples):
         self.assertIsNone(self.gateway.resolve("app", "seed"))
 
 
-@implementer(ILinks)
-class MemoryLinks:
-    """A locator that remembers whom it was told to link to."""
-
-    uuid = UUID
-
-    def __init__(self) -> None:
-        self.linked: list[tuple[str, Sequence[tuple[str, int]]]] = []
-
-    def endpoints(self) -> Sequence[tuple[str, int]]:
-        """Nowhere."""
-        return []
-
-    def link(self, uuid: str, endpoints: Sequence[tuple[str, int]]) -> None:
-        """Remember."""
-        self.linked.append((uuid, endpoints))
-
-    def drop(self, uuid: str) -> None:
-        """Never happens here."""
-
-
 class ClusterTests(Examples):
     """The cluster plugin."""
 
@@ -502,7 +481,7 @@ class ClusterTests(Examples):
 
     def test_links(self) -> None:
         """It links to the others, at once and again and again, until stopped."""
-        links = MemoryLinks()
+        links = MemoryLinks(UUID)
         cluster = self.build("cluster", "fixed", peers=self.PEERS, interval=5)
         cluster.attach(links)
 
@@ -511,7 +490,7 @@ class ClusterTests(Examples):
         cluster.stop()
         self.node.clock.advance(50)
 
-        self.assertEqual(links.linked, [(OTHER, [("192.0.2.2", 10053)])] * 2)
+        self.assertEqual(links.told, [("link", OTHER, ("192.0.2.2", 10053))] * 2)
 
     def test_names_are_refused(self) -> None:
         """An address that is a name is refused, with its place."""

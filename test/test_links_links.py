@@ -26,6 +26,7 @@ from cocained.test.links_case import (
     MemoryGateway,
     tidings,
 )
+from cocained.testing import MemoryLinks
 
 
 @implementer_only(IGateway)
@@ -177,6 +178,32 @@ class TableTests(LinksCase):
                     "error": "Connection refused",
                 },
             },
+        )
+
+
+class DoubleTests(LinksCase):
+    """The double of :mod:`cocained.testing` says the same of what it was told."""
+
+    def test_alike(self) -> None:
+        """The same nodes are linked at the same addresses."""
+        double = MemoryLinks(ME)
+        self.assertTrue(verifyObject(ILinks, double))
+        for links in (double, self.links):
+            links.link(A, [AT_A])
+            links.link(ME, [AT_A])
+            links.link(B, [AT_A])
+            links.link(B, [AT_B])
+            links.link(C, [AT_B])
+            links.drop(C)
+            links.drop("nobody")
+
+        self.assertEqual(double.nodes, {A: (AT_A,), B: (AT_B,)})
+        self.assertEqual(
+            {
+                uuid: tuple(map(tuple, report["endpoints"]))
+                for uuid, report in self.links.report().items()
+            },
+            double.nodes,
         )
 
 

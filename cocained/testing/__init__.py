@@ -7,10 +7,11 @@ threads and no processes.  A :class:`Peer` is the far end of a connection, a
 :class:`ScriptedWorker` one that speaks as workers do; a :class:`FakeNode` has
 a :class:`MemoryReactor` and whatever a test puts into it.
 
-:mod:`cocained.testing.contracts` has what every storage and gateway must do, as
-mixins for the tests of those that a plugin brings.
+:mod:`cocained.testing.contracts` has what every storage, gateway and cluster plugin
+must do, as mixins for the tests of those that a plugin brings.
 """
 
+from cocained.testing.links import MemoryLinks
 from cocained.testing.nodes import (
     LOCATOR,
     FakeNode,
@@ -34,6 +35,7 @@ __all__ = [
     "FakeNode",
     "MemoryDirectory",
     "MemoryIsolate",
+    "MemoryLinks",
     "MemoryPort",
     "MemoryReactor",
     "MemorySpawn",

@@ -7,12 +7,14 @@ whoever brings an implementation of their own (``docs/extending.rst``).
 """
 
 from cocained.testing.contracts.cases import StorageCase
+from cocained.testing.contracts.clusters import ClusterContract
 from cocained.testing.contracts.gateways import GatewayContract
 from cocained.testing.contracts.names import NameSpaceContract
 from cocained.testing.contracts.storages import StorageContract
 from cocained.testing.contracts.versions import SharedVersionContract, VersionContract
 
 __all__ = [
+    "ClusterContract",
     "GatewayContract",
     "NameSpaceContract",
     "SharedVersionContract",
