@@ -18,6 +18,7 @@ from twisted.python.reflect import namedAny
 
 from cocained import errors
 from cocained.apps.keys import ManifestKeys, ProfileKeys
+from cocained.clusters.multicast import MulticastArgs
 from cocained.clusters.predefine import PredefineArgs
 from cocained.config.describe import document, table
 from cocained.links.pace import Pace
@@ -437,6 +438,7 @@ def parts() -> dict[str, str]:
         "profile": table(ProfileKeys),
         "plugins": plugins(),
         "links": table(Pace),
+        "multicast": table(MulticastArgs),
         "predefine": table(PredefineArgs),
         "limits": limits(),
         "codes": codes(),

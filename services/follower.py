@@ -27,6 +27,10 @@ log = Logger()
 #: is followed along.
 SPREAD = 0.25
 
+#: The same for all groups.  A node that starts hears a thousand others within
+#: seconds, and may have missed something of each.
+SPREAD_OF_ALL = 5.0
+
 #: Waits after a storage has failed, in seconds: the first one at most, and the
 #: longest.
 RETRY = (1.0, 32.0)
@@ -76,8 +80,9 @@ class GroupFollower:
             self._names |= names
         else:
             self._all = True
-        if self._call is None and self._reading is None:
-            self._wait(SPREAD * self._random())
+        # A storage that fails is left in peace, whatever is heard.
+        if self._reading is None and not self._failures:
+            self._soon()
 
     def stop(self) -> None:
         """Follow nothing more."""
@@ -87,6 +92,15 @@ class GroupFollower:
             self._call = None
         if self._reading is not None:
             self._reading.cancel()
+
+    def _soon(self) -> None:
+        spread = SPREAD if self._names else SPREAD_OF_ALL
+        wait = spread * self._random()
+        if self._call is not None:
+            if self._call.getTime() <= self._clock.seconds() + wait:
+                return
+            self._call.cancel()
+        self._wait(wait)
 
     def _wait(self, seconds: float) -> None:
         self._call = self._clock.callLater(seconds, self._follow)
@@ -109,7 +123,7 @@ class GroupFollower:
         if result is None:
             self._failures = 0
             if self._names or self._all:
-                self._wait(SPREAD * self._random())
+                self._soon()
             return
         self._failures += 1
         wait = delay(self._failures, *RETRY, self._random)

@@ -13,7 +13,12 @@ from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 
 from cocained.errors import StorageError
-from cocained.services.follower import NAMES_LIMIT, SPREAD, GroupFollower
+from cocained.services.follower import (
+    NAMES_LIMIT,
+    SPREAD,
+    SPREAD_OF_ALL,
+    GroupFollower,
+)
 from cocained.services.groups import RoutingGroups
 from cocained.test.service_case import ServiceCase
 
@@ -43,7 +48,7 @@ class FollowerTests(ServiceCase):
     def heard(self, *names: str) -> None:
         """Hear of groups, and wait."""
         self.follower.heard(names)
-        self.clock.advance(SPREAD)
+        self.clock.advance(SPREAD if names else SPREAD_OF_ALL)
 
     @property
     def names(self) -> list[str]:
@@ -90,6 +95,29 @@ class FollowerTests(ServiceCase):
 
         self.assertEqual(self.names, ["g1"])
 
+    def test_all_later(self) -> None:
+        """All groups are not as urgent, and are read once for many who may know."""
+        self.put("g1", {"a": 1})
+        for _ in range(1000):
+            self.follower.heard([])
+        self.clock.advance(SPREAD_OF_ALL / 2 - 0.1)
+        self.assertEqual(self.node.core.reads, [])
+
+        self.clock.advance(0.1)
+
+        self.assertEqual(len(self.node.core.reads), 1)
+
+    def test_named_before_all(self) -> None:
+        """A name that is heard meanwhile is not kept waiting for them."""
+        self.put("g1", {"a": 1})
+        self.put("g2", {"a": 1})
+        self.follower.heard([])
+
+        self.heard("g1")
+
+        self.assertEqual(self.names, ["g1", "g2"])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_together(self) -> None:
         """What is heard meanwhile is read once, together."""
         self.put("g1", {"a": 1})
@@ -127,7 +155,7 @@ class FollowerTests(ServiceCase):
             self.follower.heard([str(number)])
         self.assertLessEqual(len(self.follower._names), NAMES_LIMIT)
 
-        self.clock.advance(SPREAD)
+        self.clock.advance(SPREAD_OF_ALL)
 
         self.assertEqual(self.names, ["other"])
 

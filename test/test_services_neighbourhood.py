@@ -204,8 +204,9 @@ class ThreeNodesTests(ClusterCase):
         super().setUp()
         self.core = FlakyStorage(None, "core")
         self.nodes = [self.node(n, *{1, 2, 3} - {n}, core=self.core) for n in (1, 2, 3)]
-        # Those that were not there yet are asked again after the interval.
-        self.pass_time(6)
+        # Those that were not there yet are asked again after the interval; then
+        # all groups are read once more.
+        self.pass_time(12)
 
     def test_all_linked(self) -> None:
         """Everybody hears everybody else."""
