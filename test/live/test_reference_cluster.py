@@ -59,7 +59,11 @@ TRIO = (
 
 def locator(**args: Any) -> dict[str, Any]:
     """Changes to a node's configuration: arguments of its locator."""
-    return {"services": {"locator": {"type": "locator", "args": args}}}
+    return {
+        "services": {"locator": {"type": "locator", "args": args}},
+        # Nobody here needs time to hear that a node stops.
+        "shutdown": {"settle": 0.0},
+    }
 
 
 def predefine(*ports: int, interval: float = 0.2) -> dict[str, Any]:
@@ -203,13 +207,20 @@ class AnnouncingTests(ClusterCase):
         play(first, "< (no answer)")
 
     def test_close(self) -> None:
-        """A node that stops says so on every stream."""
+        """A node that stops has nothing any more, and then closes its streams."""
         client = self.stream()
         client.take(1)
         assert self.node.process is not None
         self.node.process.send_signal(signal.SIGTERM)
 
-        play(client, f"< [1, 2, [], [{TRIO}]]")
+        play(
+            client,
+            f"""
+            < [1, 0, [<uuid>, {{"node": [[], 1, *]}}], *]
+            < [1, 0, [<uuid>, {{"storage": [[], 1, *]}}], *]
+            < [1, 2, [], [{TRIO}]]
+            """,
+        )
         # The end of the test stops it once more.
         self.node.process.wait(10)
 
