@@ -394,10 +394,19 @@ class ILinks(Interface):
         """Numeric addresses of this node's locator."""
 
     def link(uuid: str, endpoints: Sequence[tuple[str, int]]) -> None:
-        """Link to that node's locator, unless it is linked already."""
+        """
+        Link to that node's locator, unless it is linked already.
+
+        Once linked it stays so until :meth:`drop`: what is lost comes back by
+        itself.  Other endpoints than before move the link.  What cannot be is
+        logged and ignored, and so is this very node; without a gateway nobody is
+        linked.
+
+        :param endpoints: host names or numeric addresses with their ports.
+        """
 
     def drop(uuid: str) -> None:
-        """Forget that node."""
+        """Forget that node; an unknown one is no error."""
 
 
 class ICluster(IComponent):

@@ -13,8 +13,8 @@ from cocained.links.announcements import (
     GROUPS_BYTES,
     REMOTE_LIMIT,
     Announcements,
-    TooManyRemotes,
 )
+from cocained.links.errors import TooManyRemotes
 from cocained.links.offers import packed_offer
 from cocained.links.tidings import EXTRA_HEADER, GROUPS_LIMIT, Reader, Tidings
 from cocained.rpc.codec import Decoder, unpack

@@ -14,6 +14,7 @@ from cocained.test.links_case import (
     AT_A,
     AT_B,
     GRAPH,
+    ME,
     A,
     B,
     LinksCase,
@@ -134,6 +135,14 @@ class HostileTests(LinksCase):
 
         self.check_dropped("the node there is node-b")
         self.assertEqual(self.gateway.calls, [])
+
+    def test_itself(self) -> None:
+        """A node that meets itself says what that usually means."""
+        self.links.link(A, [("127.0.1.1", 10053)])
+
+        self.dialer.last.accept(ME, "echo")
+
+        self.check_dropped("see its network.hostname")
 
     def test_changed_uuid(self) -> None:
         """Nor is one that changes its name."""

@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgpack
 from twisted.logger import Logger
 
-from cocained.errors import Category, CocainedError, NodeCode
+from cocained.links.errors import TooManyRemotes
 from cocained.links.stream import Message, Stream
 from cocained.links.tidings import GROUPS_KEY, GROUPS_LIMIT, check_name
 from cocained.rpc.codec import pack
@@ -32,13 +32,6 @@ REMOTE_LIMIT = 4096
 GROUPS_BYTES = 16384
 
 _EMPTY_MAP: Final = b"\x80"
-
-
-class TooManyRemotes(CocainedError):
-    """As many nodes listen as may."""
-
-    category = Category.NODE
-    code = NodeCode.RESOURCE
 
 
 class Announcements:

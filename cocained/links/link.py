@@ -21,8 +21,9 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
-from cocained.errors import Category, CocainedError, DispatchCode, NodeCode
+from cocained.errors import CocainedError
 from cocained.links.backoff import delay
+from cocained.links.errors import SilentNode, TooManyServices, WrongNode
 from cocained.links.roles import Address, Line
 from cocained.links.surroundings import Surroundings
 from cocained.links.tidings import Tidings
@@ -35,27 +36,6 @@ SERVICE_LIMIT = 16384
 
 #: What is said of a node that has not been reached (protocol.md §3.1).
 NOWHERE: Address = ("0.0.0.0", 0)
-
-
-class WrongNode(CocainedError):
-    """Another node than expected is at an address."""
-
-    category = Category.DISPATCH
-    code = DispatchCode.INVALID_ARGUMENT
-
-
-class SilentNode(CocainedError):
-    """A node takes what it is sent and does not answer."""
-
-    category = Category.NODE
-    code = NodeCode.TIMEOUT
-
-
-class TooManyServices(CocainedError):
-    """A node announces more services than one may have."""
-
-    category = Category.NODE
-    code = NodeCode.RESOURCE
 
 
 _NO_NAMES: Final[frozenset[str]] = frozenset()
@@ -183,12 +163,7 @@ class Link:
 
     def told(self, tidings: Tidings) -> None:
         if tidings.uuid != self.uuid:
-            self._fail(
-                WrongNode(
-                    f"the node there is {tidings.uuid}; a node has a new uuid each"
-                    " time it starts"
-                )
-            )
+            self._fail(WrongNode(tidings.uuid, tidings.uuid == self._around.uuid))
             return
         try:
             self._take(tidings)

@@ -67,6 +67,7 @@ class Links:
         self._refused = False
         if gateway is not None:
             self._around = Surroundings(
+                uuid,
                 clock,
                 Agenda(clock),
                 dialer,

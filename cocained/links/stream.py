@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cocained.errors import Category, CocainedError, NodeCode
+from cocained.errors import CocainedError
+from cocained.links.errors import RemoteTooSlow
 from cocained.links.tidings import EXTRA_HEADER, GROUPS_LIMIT
 from cocained.rpc.codec import encode, frame_head
 from cocained.rpc.graph import CLOSE, WRITE
@@ -25,13 +26,6 @@ if TYPE_CHECKING:
 #: Most services that wait for a remote that does not read: those that one node
 #: may have, and as many that have gone meanwhile.
 WAITING_LIMIT = 32768
-
-
-class RemoteTooSlow(CocainedError):
-    """A node does not read, and too much has changed meanwhile."""
-
-    category = Category.NODE
-    code = NodeCode.RESOURCE
 
 
 class Message:

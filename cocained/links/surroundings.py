@@ -25,6 +25,7 @@ class Surroundings:
     """
     What all links of a node share.
 
+    :param uuid: of the node itself.
     :param clock: the only source of time.
     :param agenda: says when a link's time has come.
     :param dialer: makes connections.
@@ -37,6 +38,7 @@ class Surroundings:
     :param refreshed: called with the routing groups that a node tells of.
     """
 
+    uuid: str
     clock: IReactorTime
     agenda: Agenda
     dialer: Dialer
