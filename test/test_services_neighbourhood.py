@@ -177,6 +177,22 @@ class TwoNodesTests(ClusterCase):
 
         self.assertFalse(self.knows(self.two, "ext"))
 
+    def test_crowded(self) -> None:
+        """A node with thousands of services tells them in one message, of megabytes."""
+        graph = {0: ("m" * 200, {}, {})}
+        three = self.node(3)
+        for number in range(5000):
+            name = f"service-{number}"
+            three.locator._around.offers.publish(
+                Offer(name, [("192.0.2.3", 1)], 1, graph)
+            )
+
+        four = self.node(4, 3)
+
+        (link,) = four.locator.report()["links"].values()
+        self.assertEqual((link["state"], link["services"]), ("linked", 5000))
+        self.assertEqual(self.found(four, "service-4999"), ["192.0.2.3"])
+
     def test_report(self) -> None:
         """An operator sees how nodes are found, and how each link is."""
         self.offer(self.one, "app")

@@ -82,6 +82,7 @@ class Announcements:
         if former is not None:
             former.leave()
         self._streams[remote] = stream
+        log.debug("node {node} listens", node=remote)
         if self._snapshot is None:
             self._snapshot = self.message(self._services)
         stream.write(self._snapshot)
@@ -91,6 +92,7 @@ class Announcements:
         """*stream* has nobody at its end any more."""
         if self._streams.get(stream.remote) is stream:
             del self._streams[stream.remote]
+            log.debug("node {node} listens no more", node=stream.remote)
 
     def set(self, name: str, packed: bytes) -> None:
         """
