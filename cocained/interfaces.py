@@ -489,6 +489,26 @@ class ISpoolProgress(Interface):
     )
 
 
+class ICodeVersion(Interface):
+    """
+    What an isolate may provide besides: which code it would give to workers.
+
+    Without it, only a change of an app's documents is a new version of the app.
+    """
+
+    def code_version() -> Deferred[str]:
+        """
+        Say which code :meth:`IIsolate.spool` would prepare now.
+
+        Asked now and then while the isolate serves, and before it is spooled;
+        cheap, which means that the code itself is not fetched.
+
+        :returns: fires with text that is another one after each change, and the
+            same on every node that gets its code from the same place; fails as
+            ``spool`` does.
+        """
+
+
 class IIsolate(IComponent):
     """
     The means to run the workers of one app; *name* is the app's name.

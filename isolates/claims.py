@@ -34,19 +34,35 @@ def claim(path: str, mode: int = 0o755) -> int:
     for _ in range(ATTEMPTS):
         with contextlib.suppress(FileExistsError):
             os.mkdir(path, mode)
-        try:
-            descriptor = _open(path)
-        except FileNotFoundError:
-            continue
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH)
-            if _is_still(path, descriptor):
-                return descriptor
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+        descriptor = enter(path)
+        if descriptor is not None:
+            return descriptor
     raise OSError(errno.EBUSY, "is removed over and over by another process", path)
+
+
+def enter(path: str) -> int | None:
+    """
+    Lock a directory as in use, if it is there.
+
+    Waits while somebody removes it: runs in a thread.
+
+    :returns: a descriptor, as :func:`claim`; ``None`` if there is no directory,
+        or no longer.
+    :raises OSError: it cannot be locked.
+    """
+    try:
+        descriptor = _open(path)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
+        if _is_still(path, descriptor):
+            return descriptor
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 @contextlib.contextmanager

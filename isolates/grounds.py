@@ -83,8 +83,8 @@ class Ground:
         if hierarchy.version == 2:
             _enable(node, hierarchy.controllers)
         app = os.path.join(node, self._app)
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(app)
+        # Another release of the app may be there, and end before this one.
+        self._claims.append(claim(app))
         if hierarchy.version == 2:
             _enable(app, hierarchy.controllers)
 
@@ -104,16 +104,17 @@ class Ground:
     def close(self) -> None:
         """Give the directories up; what is empty of them goes away."""
         claims, self._claims = self._claims, []
+        for descriptor in claims:
+            os.close(descriptor)
         if not claims:
             return
         for hierarchy in self._hierarchies:
             node = os.path.join(hierarchy.base, self._node)
-            # Other apps of this node may be in there.
-            with contextlib.suppress(OSError):
-                os.rmdir(os.path.join(node, self._app))
-                os.rmdir(node)
-        for descriptor in claims:
-            os.close(descriptor)
+            for path in (os.path.join(node, self._app), node):
+                # Other releases, other apps or what they left may be in there.
+                with abandoned(path) as is_free, contextlib.suppress(OSError):
+                    if is_free:
+                        os.rmdir(path)
 
 
 def sweep(hierarchies: Sequence[Hierarchy]) -> list[str]:

@@ -10,6 +10,7 @@ profile asks for.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -25,6 +26,7 @@ from zope.interface import implementer
 from cocained.component import Component
 from cocained.errors import SpawnError
 from cocained.interfaces import (
+    ICodeVersion,
     IIsolate,
     INode,
     IWorkerHandle,
@@ -34,7 +36,9 @@ from cocained.isolates.cells import Cell
 from cocained.isolates.child import Child, check_program
 from cocained.isolates.confinement import Confinement
 from cocained.isolates.keys import ProcessArgs
-from cocained.isolates.spool import Spool, Swept, unwrap
+from cocained.isolates.shelf import Hold, Shelf
+from cocained.isolates.spool import Swept, unwrap
+from cocained.versions import version_of
 
 __all__ = ["ProcessArgs", "ProcessIsolate"]
 
@@ -43,7 +47,7 @@ log = Logger()
 T = TypeVar("T")
 
 
-@implementer(IIsolate)
+@implementer(IIsolate, ICodeVersion)
 class ProcessIsolate(Component[ProcessArgs]):
     """
     Types ``process`` and ``legacy_process``.
@@ -65,8 +69,11 @@ class ProcessIsolate(Component[ProcessArgs]):
     def __init__(self, node: INode, name: str, args: ProcessArgs) -> None:
         super().__init__(node, name, args)
         root = node.resolve(args.spool) if args.spool else node.spool
-        self._spool = Spool(root, name, args.limits)
+        self._spool = Shelf(root, name, args.limits)
         self._directory: str | None = None
+        # Filled by the thread that unpacks, for which nobody may wait any more.
+        self._holds: list[Hold] = []
+        self._is_stopped = False
         self._confinement: Confinement | None = None
         if not args.is_plain:
             self._confinement = Confinement(
@@ -90,6 +97,9 @@ class ProcessIsolate(Component[ProcessArgs]):
         reading.addCallbacks(done.callback, done.errback)
         return done
 
+    def code_version(self) -> Deferred[str]:
+        return version_of(self.node.storage("core"), "apps", self.name)
+
     def _in_thread(self, function: Callable[..., T], *args: object) -> Deferred[T]:
         reactor = self.node.reactor
         return deferToThreadPool(reactor, reactor.getThreadPool(), function, *args)
@@ -106,18 +116,30 @@ class ProcessIsolate(Component[ProcessArgs]):
         )
 
     def _thd_unpack(self, blob: bytes, given_up: threading.Event) -> str:
-        directory = self._spool.prepare(unwrap(blob), cancelled=given_up.is_set)
+        hold = self._spool.occupy(unwrap(blob), cancelled=given_up.is_set)
+        self._holds.append(hold)
+        if self._is_stopped:
+            self._thd_leave()
         if self._confinement is not None:
-            self._confinement.prepare(directory)
-        return directory
+            self._confinement.prepare(hold.directory)
+        return hold.directory
+
+    def _thd_leave(self) -> list[Swept]:
+        """Give the code back; the last version of an app stays on the disk."""
+        told = []
+        with contextlib.suppress(IndexError):
+            # Two threads may be at it, one that unpacks and one that stops.
+            while True:
+                told.append(self._spool.leave(self._holds.pop()))
+        return told
 
     def _unpacked(self, directory: str) -> None:
         self._directory = directory
         log.info("app {app} is spooled to {path}", app=self.name, path=directory)
         cleaning = self._in_thread(self._spool.cleanup, {directory})
-        cleaning.addCallbacks(self._cleaned, self._not_cleaned)
+        cleaning.addCallbacks(self._tell, self._not_cleaned)
 
-    def _cleaned(self, swept: Swept) -> None:
+    def _tell(self, swept: Swept) -> None:
         for problem in swept.problems:
             log.warn("spool of app {app}: {problem}", app=self.name, problem=problem)
 
@@ -183,6 +205,16 @@ class ProcessIsolate(Component[ProcessArgs]):
 
     @override
     def stop(self) -> Deferred[None] | None:
-        if self._confinement is None:
+        self._is_stopped = True
+        if self._confinement is None and not self._holds:
             return None
-        return self._in_thread(self._confinement.close)
+        return self._in_thread(self._thd_stop).addCallback(self._stopped)
+
+    def _thd_stop(self) -> list[Swept]:
+        if self._confinement is not None:
+            self._confinement.close()
+        return self._thd_leave()
+
+    def _stopped(self, told: list[Swept]) -> None:
+        for swept in told:
+            self._tell(swept)

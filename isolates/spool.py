@@ -11,6 +11,8 @@ A version appears by one rename and goes away by another, and what it holds
 has reached the disk before: whatever happens to the process or the machine, a
 directory under its final name is complete.  So it is used as it is found.
 
+What is locked is not removed: what is being made or used (`shelf.py`).
+
 The original empties ``<root>/<app>`` and unpacks there, which takes the code
 from under workers that still run and leaves half of it after a crash.
 """
@@ -27,7 +29,7 @@ import re
 import secrets
 import shutil
 import stat
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from cocained.errors import SpoolError
@@ -87,7 +89,7 @@ class Swept:
 
 def version_of(archive: bytes, cancelled: Callable[[], bool] | None = None) -> str:
     """
-    Give the name of the version that *archive* unpacks to.
+    Name the version that *archive* unpacks to.
 
     :raises SpoolError: ``ECANCELED``, if *cancelled* says so.
     """
@@ -186,7 +188,7 @@ class Spool:
         version = version_of(archive, cancelled)
         final = os.path.join(self.directory, version)
         if not self._is_there(final):
-            with self._failures():
+            with self.failures():
                 partial, lock = self._begin(version)
                 try:
                     tree = type(self).tree(partial, self.limits)
@@ -210,33 +212,40 @@ class Spool:
         Remove old versions and what unfinished work left behind.
 
         Runs in a thread.  Never follows links, and leaves alone what has no
-        name of ours or is being made right now.
+        name of ours, is in use or is being made right now.
 
         :param keep: versions in use, by name or as :meth:`prepare` gave them.
         :returns: what was removed and what could not be.
         """
         kept = {os.path.basename(name) for name in keep}
-        removed = []
-        problems = []
         try:
-            with self._failures():
-                names = sorted(self._ours() - kept)
+            with self.failures():
+                names = sorted(self.ours() - kept)
         except SpoolError as error:
             return Swept(problems=(error.reason,))
-        for name in names:
-            try:
-                if self._remove(name):
-                    removed.append(name)
-            except (OSError, RecursionError) as error:
-                problems.append(f"cannot remove {name} of app {self.app!r}: {error}")
+        swept = self.sweep(names)
         if not kept:
             # Fails while anything is in there, which is fine.
             with contextlib.suppress(OSError):
                 os.rmdir(self.directory)
+        return swept
+
+    def sweep(self, names: Iterable[str]) -> Swept:
+        """Remove what is not in use of *names*."""
+        removed = []
+        problems = []
+        for name in names:
+            try:
+                if self._remove(name):
+                    removed.append(name)
+            except FileNotFoundError:
+                continue  # somebody else was quicker
+            except (OSError, RecursionError) as error:
+                problems.append(f"cannot remove {name} of app {self.app!r}: {error}")
         return Swept(tuple(removed), tuple(problems))
 
     def _is_there(self, final: str) -> bool:
-        with self._failures():
+        with self.failures():
             try:
                 form = os.lstat(final).st_mode
             except FileNotFoundError:
@@ -259,7 +268,7 @@ class Spool:
             partial = f"{self.directory}/.{version}.partial-{secrets.token_hex(8)}"
             try:
                 os.mkdir(partial, 0o700)
-                lock = _locked(partial)
+                lock = locked(partial)
             except FileNotFoundError:
                 continue
             except OSError:
@@ -268,10 +277,7 @@ class Spool:
                 raise
             if lock is not None:
                 return partial, lock
-        raise SpoolError(
-            f"{show(os.fsencode(self.directory))} is cleaned up over and over",
-            errno.EBUSY,
-        )
+        raise SpoolError(f"{self.directory} is cleaned up over and over", errno.EBUSY)
 
     def _finish(self, partial: str, lock: int, final: str) -> None:
         os.fchmod(lock, 0o755)
@@ -285,7 +291,8 @@ class Spool:
             if not self._is_there(final):
                 raise
 
-    def _ours(self) -> set[str]:
+    def ours(self) -> set[str]:
+        """List what is there, by names of ours."""
         try:
             if os.path.islink(self.directory):
                 raise NotADirectoryError(errno.ENOTDIR, "link", self.directory)
@@ -300,7 +307,7 @@ class Spool:
         if not stat.S_ISDIR(form):
             os.unlink(place)
             return True
-        lock = _locked(place)
+        lock = locked(place)
         if lock is None:
             return False
         try:
@@ -315,7 +322,8 @@ class Spool:
         return True
 
     @contextlib.contextmanager
-    def _failures(self) -> Iterator[None]:
+    def failures(self) -> Iterator[None]:
+        """Turn what the disk says into our errors."""
         try:
             yield
         except OSError as error:
@@ -364,8 +372,8 @@ def _members(archive: bytes, limits: SpoolLimits, tick: Tick) -> Iterator[Member
     raise unrecognized(begin)
 
 
-def _locked(directory: str) -> int | None:
-    # A descriptor with the only lock on a directory; None if another has it.
+def locked(directory: str) -> int | None:
+    """Give a descriptor with the only lock on a directory, if nobody has one."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -184,8 +184,12 @@ class SpoolTests(LogCase):
 
     def test_old_code_is_removed(self) -> None:
         """Code of older versions goes away after the new one is there."""
-        self.isolate().spool()
+        former = self.isolate()
+        former.spool()
         self.reactor.pool.run()
+        former.stop()
+        self.reactor.pool.run()
+        self.assertEqual(self.listed(), [version_of(self.code)])
         fresh = archive(worker="#!/bin/sh\n# new\n")
         self.upload(fresh)
 
@@ -194,6 +198,54 @@ class SpoolTests(LogCase):
 
         self.successResultOf(done)
         self.assertEqual(self.listed(), [version_of(fresh)])
+
+    def test_used_code_stays(self) -> None:
+        """
+        Code of a release that has workers stays until that release ends, and goes
+        then (row 187).
+        """
+        former, coming = self.isolate(), self.isolate()
+        former.spool()
+        self.reactor.pool.run()
+        fresh = archive(worker="#!/bin/sh\n# new\n")
+        self.upload(fresh)
+
+        coming.spool()
+        self.reactor.pool.run()
+        self.assertEqual(self.listed(), sorted(map(version_of, (self.code, fresh))))
+        former.stop()
+        self.reactor.pool.run()
+
+        self.assertEqual(self.listed(), [version_of(fresh)])
+
+    def test_stopped_while_unpacking(self) -> None:
+        """An isolate that is stopped while it unpacks holds on to nothing."""
+        isolate = self.isolate()
+        done = isolate.spool()
+        work = self.reactor.pool.work.pop(0)
+        isolate.stop()
+
+        work()
+
+        self.reactor.pool.run()
+        self.successResultOf(done)
+        other = self.isolate()
+        self.upload(archive(worker="#!/bin/sh\n# new\n"))
+        other.spool()
+        self.reactor.pool.run()
+        self.assertEqual(len(self.listed()), 1)
+
+    def test_code_version(self) -> None:
+        """Which code there is in the storage is told without reading it."""
+        isolate = self.isolate()
+        self.node.core.reads.clear()
+        before = self.successResultOf(isolate.code_version())
+        self.upload(archive(worker="#!/bin/sh\n# new\n"))
+
+        after = self.successResultOf(isolate.code_version())
+
+        self.assertNotEqual(before, after)
+        self.assertEqual(self.node.core.reads, [])
 
     def test_cleanup_is_not_waited_for(self) -> None:
         """The app can start before old code has been removed."""

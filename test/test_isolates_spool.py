@@ -291,13 +291,13 @@ class PrepareTests(SpoolCase):
         def fail(directory: str) -> int:
             raise OSError(errno.ENOLCK, "x", directory)
 
-        self.patch(spool, "_locked", fail)
+        self.patch(spool, "locked", fail)
 
         self.assertEqual(self.refuse(app_tar()).code, errno.ENOLCK)
 
     def test_cleaned_up_while_beginning(self) -> None:
         """A cleanup that takes the fresh directory does no harm once."""
-        real = spool._locked
+        real = spool.locked
         taken: list[str] = []
 
         def take_first(directory: str) -> int | None:
@@ -306,13 +306,13 @@ class PrepareTests(SpoolCase):
                 os.rmdir(directory)
             return real(directory)
 
-        self.patch(spool, "_locked", take_first)
+        self.patch(spool, "locked", take_first)
 
         self.assertEqual(listing(self.spool().prepare(app_tar())), EXPECTED)
 
     def test_cleaned_up_over_and_over(self) -> None:
         """If that never ends, one gives up."""
-        self.patch(spool, "_locked", lambda directory: os.rmdir(directory))
+        self.patch(spool, "locked", lambda directory: os.rmdir(directory))
 
         self.assertEqual(self.refuse(app_tar()).code, errno.EBUSY)
 
