@@ -14,7 +14,7 @@ from cocained.apps.overseer import Overseer
 from cocained.apps.service import AppService
 from cocained.apps.speech import Handshake
 from cocained.apps.worker import State, Worker
-from cocained.errors import IsolateError
+from cocained.errors import CocainedError, IsolateError
 from cocained.rpc.headers import NO_TRACE
 from cocained.rpc.wire import Limits, SessionProtocol
 from cocained.testing import FakeNode, MemoryIsolate, MemorySpawn, Peer, ScriptedWorker
@@ -50,11 +50,15 @@ class Watcher:
 
     def __init__(self) -> None:
         self.populations: list[int] = []
+        self.failed: list[CocainedError] = []
         self.crashed: list[Worker] = []
         self.printed: list[bytes] = []
 
     def population_changed(self, active: int) -> None:
         self.populations.append(active)
+
+    def worker_failed(self, error: CocainedError) -> None:
+        self.failed.append(error)
 
     def worker_crashed(self, worker: Worker) -> None:
         self.crashed.append(worker)

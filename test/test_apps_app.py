@@ -15,8 +15,9 @@ from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from cocained.apps.app import LOG_RATE, App, AppState
+from cocained.apps.app import App, AppState
 from cocained.apps.library import Library
+from cocained.apps.scribe import LOG_RATE
 from cocained.errors import (
     AppStopped,
     CocainedError,
@@ -409,7 +410,8 @@ class LaunchTests(RunningCase):
         app = self.start()
 
         self.assertEqual(
-            app.arguments("u")["--locator"], "192.0.2.1:10053,[2001:db8::1]:10053"
+            app._release.arguments("u")["--locator"],
+            "192.0.2.1:10053,[2001:db8::1]:10053",
         )
 
     def test_protocol_zero(self) -> None:
@@ -420,7 +422,7 @@ class LaunchTests(RunningCase):
         self.put("manifests", "echo", {"slave": "worker", "protocol": 0})
         app = self.start()
 
-        arguments = app.arguments("u")
+        arguments = app._release.arguments("u")
 
         self.assertEqual(arguments["--locator"], "192.0.2.1:10053")
         self.assertNotIn("--protocol", arguments)
@@ -430,7 +432,7 @@ class LaunchTests(RunningCase):
         self.node.directory = Locators(self.node)
         app = self.start()
 
-        self.assertRaises(IsolateError, app.arguments, "u")
+        self.assertRaises(IsolateError, app._release.arguments, "u")
 
 
 class ServingTests(RunningCase):
@@ -526,6 +528,9 @@ class OutputTests(RunningCase):
     def lines(self, text: bytes, **profile: Any) -> list[LogEvent]:
         """Let a worker print, give what was logged at ``debug`` and above."""
         self.app = self.start(**profile)
+        scribe = self.app._release._scribe
+        assert scribe is not None
+        self.scribe = scribe
         self.client().send(1, ENQUEUE, b"event")
         events = self.logged()
         self.isolates[0].spawns[0].output(text)
@@ -566,7 +571,7 @@ class OutputTests(RunningCase):
             self.isolates[0].spawns[-1].output(b"x\n")
 
         self.assertGreater(len(self.isolates[0].spawns), 5)
-        self.assertLessEqual(len(self.app._log_budget), 1)
+        self.assertLessEqual(len(self.scribe.budget), 1)
 
 
 class PublishTests(RunningCase):
@@ -647,7 +652,7 @@ class InfoTests(RunningCase):
         app = self.make()
         self.successResultOf(Deferred.fromCoroutine(app.load()))
         self.assertEqual(app.info(1), {"state": "spooling"})
-        isolate: Any = app._isolate
+        isolate: Any = app._release._isolate
         isolate.progress = {"text": "half of it", "percent": 50}
 
         self.assertEqual(

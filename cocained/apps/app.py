@@ -6,44 +6,39 @@ One app on this node, from its documents to its last worker.
 
     SPOOLING ─▶ RUNNING ─▶ STOPPED
         └────▶ BROKEN
+
+What runs is a :class:`~cocained.apps.release.Release`.  There may be a second
+one that comes (:mod:`~cocained.apps.rollover`) and others that leave.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine
 from enum import Enum
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from cocained.apps.documents import Manifest, Profile
-from cocained.apps.engine import Engine, check_path, free_path
+from cocained.apps.edition import Edition
+from cocained.apps.engine import free_path, next_path
 from cocained.apps.invocation import Invocation
 from cocained.apps.library import Library
 from cocained.apps.overseer import Overseer
-from cocained.apps.pool import LEAVERS
+from cocained.apps.release import Release, cause
 from cocained.apps.report import Flags, overseer_report
+from cocained.apps.rollover import Rollover
 from cocained.apps.service import AppService
-from cocained.apps.speech import Handshake
-from cocained.apps.worker import Worker
-from cocained.errors import (
-    WORKER_TEXTS,
-    AppStopped,
-    CocainedError,
-    IsolateError,
-    SpoolError,
-    WorkerCode,
-)
-from cocained.interfaces import IIsolate, INode, IRemoteService, ISpoolProgress
+from cocained.apps.stats import Stats
+from cocained.apps.watch import Watch
+from cocained.errors import AppStopped, CocainedError
+from cocained.interfaces import INode, IRemoteService
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 
 log = Logger()
-
-#: Lines per second and worker that ``log-output`` lets into the log.
-LOG_RATE = 200
 
 
 Enqueue = Callable[[Session, int, Headers, bytes], Invocation]
@@ -81,29 +76,37 @@ class App:
 
     def __init__(self, node: INode, library: Library, name: str, profile: str) -> None:
         self.name = name
-        self.profile = profile
         self.state = AppState.SPOOLING
         self.error: CocainedError | None = None
-        self.manifest: Manifest | None = None
-        self.executable = ""
-        self.environment: Mapping[str, str] = {}
         self._node = node
         self._library = library
         self._clock = node.reactor
         self._started = self._clock.seconds()
-        self._isolate: IIsolate | None = None
-        self._overseer: Overseer | None = None
-        self._profile: Profile | None = None
-        self._engine: Engine | None = None
+        self._stats = Stats(self._started)
+        self._release = self._make_release(profile, free_path(node.runtime, name))
         #: takes an event, as :meth:`Overseer.enqueue` does once there is one
         self.enqueue: Enqueue = _no_overseer
-        self._spooling: Deferred[None] | None = None
+        self._rollover: Rollover | None = None
+        #: releases of which something is left, and who waits for their end
+        self._leaving: dict[Release, None] = {}
+        self._waiting: list[Deferred[None]] = []
+        self._watch: Watch | None = None
         self._service = _PublishedService(self)
         self._published = False
-        self._log_second = 0
-        #: lines of this second that each worker may still log
-        self._log_budget: dict[str, int] = {}
-        self.endpoint = free_path(node.runtime, name)
+        self._is_closing = False
+
+    def _make_release(self, profile: str, endpoint: str) -> Release:
+        return Release(self._node, self._library, self.name, profile, endpoint, self)
+
+    @property
+    def profile(self) -> str:
+        """The name of the profile with which it runs."""
+        return self._release.profile_name
+
+    @property
+    def endpoint(self) -> str:
+        """The socket of the workers of the release that serves."""
+        return self._release.endpoint
 
     # Start
 
@@ -114,21 +117,7 @@ class App:
         :raises CocainedError: a document is missing or wrong, the isolate is
             unknown.  The app leaves no trace then.
         """
-        self.manifest = await self._library.manifest(self.name)
-        self._profile = await self._library.profile(self.profile)
-        if self._profile.unknown:
-            log.warn(
-                "profile {profile} has keys that mean nothing: {keys}",
-                profile=self.profile,
-                keys=", ".join(self._profile.unknown),
-            )
-        self.executable = self.manifest.slave
-        self.environment = self.manifest.environment
-        isolate = self._profile.isolate
-        self._isolate = self._node.component(
-            "isolate", isolate.type, self.name, isolate.args
-        )
-        check_path(self.endpoint)
+        await self._release.load()
 
     async def start(self) -> None:
         """
@@ -136,66 +125,33 @@ class App:
 
         :raises CocainedError: it cannot; the app is then broken and says why.
         """
-        assert self._isolate is not None and self._profile is not None
-        isolate = self._isolate
+        release = self._release
         try:
-            self._check_wanted()
-            await maybeDeferred(isolate.start)
-            self._check_wanted()
-            self._spooling = maybeDeferred(isolate.spool)
-            await self._spooling
-            self._spooling = None
-            self._open_engine()
-            if not self._profile.publish_on:
+            await release.spool()
+            self._stats = Stats(self._clock.seconds())
+            release.open(self._stats)
+            self.enqueue = release.overseer.enqueue
+            if not release.profile.publish_on:
                 await self._publish()
-            self._check_wanted()
-        except CancelledError:
-            raise AppStopped("the app was paused while it was spooling") from None
+            if self.state is not AppState.SPOOLING:
+                raise AppStopped("the app was paused while it was starting")
         except Exception as problem:
             if self.state is not AppState.SPOOLING:
                 raise
-            error = _cause(problem)
+            error = cause(problem)
             await self._give_up(error)
             raise error from problem
         self.state = AppState.RUNNING
         self._started = self._clock.seconds()
         log.info("app {app} is running", app=self.name, profile=self.profile)
-
-    def _check_wanted(self) -> None:
-        """
-        See whether the app is still to be started; asked after each wait.
-
-        :raises AppStopped: it was paused meanwhile.
-        """
-        if self.state is not AppState.SPOOLING:
-            raise AppStopped("the app was paused while it was starting")
-
-    def _open_engine(self) -> None:
-        assert self.manifest is not None and self._profile is not None
-        assert self._isolate is not None
-        self._overseer = Overseer(
-            self.name,
-            self._profile,
-            self,
-            self._isolate,
-            self._clock,
-            self._node.wiring.turn,
-            self,
-        )
-        self.enqueue = self._overseer.enqueue
-        self._engine = Engine(
-            self._node.wiring,
-            self.endpoint,
-            Handshake(self._overseer.pool.workers.get, self.manifest.protocol),
-            # Twice the pool: those that come while their forerunners leave.
-            limit=2 * self._profile.pool_limit + LEAVERS,
-        )
+        self._watch_storage()
 
     async def _give_up(self, error: CocainedError) -> None:
         self.state = AppState.BROKEN
         self.error = error
         log.error("app {app} cannot be started: {error}", app=self.name, error=error)
-        await self._close()
+        await self._unpublish()
+        await self._release.stop()
 
     # Use
 
@@ -208,22 +164,20 @@ class App:
         """
         if self.state is AppState.STOPPED:
             raise AppStopped()
-        if self._overseer is None or self.state is not AppState.RUNNING:
+        if self.state is not AppState.RUNNING:
             raise AppStopped(f"the application is {self.state.value}: Broken pipe")
-        return self._overseer
+        return self._release.overseer
 
     def control(self, wanted: int) -> None:
-        if self._overseer is not None:
-            self._overseer.pool.control(wanted)
+        if self._release.is_open:
+            self._release.overseer.pool.control(wanted)
 
     def report(self) -> dict[str, Any]:
         return self._report(Flags.OVERSEER)
 
     def _report(self, flags: int) -> dict[str, Any]:
-        overseer = self.overseer
         now = self._clock.seconds()
-        assert self.manifest is not None
-        report = overseer_report(overseer, self.manifest, flags, now)
+        report = overseer_report(self.overseer, self._release.manifest, flags, now)
         report["uptime"] = int(now - self._started)
         return report
 
@@ -237,13 +191,16 @@ class App:
             report = self._report(flags) if flags & Flags.OVERSEER else {}
             report["uptime"] = int(self._clock.seconds() - self._started)
             report["publushed"] = self._published
+            if self._release.edition is not None:
+                report["version"] = self._release.edition.label
+            if self._rollover is not None:
+                report["update"] = self._rollover.report()
         else:
             report = {}
         report["state"] = self.state.value
-        isolate: Any = self._isolate
-        if self.state is AppState.SPOOLING and ISpoolProgress.providedBy(isolate):
-            if isolate.progress is not None:
-                report["progress"] = dict(isolate.progress)
+        progress = self._release.progress
+        if self.state is AppState.SPOOLING and progress is not None:
+            report["progress"] = progress
         if self.error is not None:
             report["error"] = int(self.error.code)
             report["cause"] = self.error.reason
@@ -252,84 +209,155 @@ class App:
             report["cause"] = "manually stopped"
         return report
 
-    # Launch, for the workers
+    # Update
 
-    def arguments(self, uuid: str) -> dict[str, str]:
-        assert self.manifest is not None
-        endpoints = self._node.directory.endpoints("locator")
-        if not endpoints:
-            raise IsolateError(WORKER_TEXTS[WorkerCode.LOCATOR_NOT_FOUND])
-        locators = [
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-            for host, port in endpoints
-        ]
-        arguments = {
-            "--app": self.name,
-            "--endpoint": self.endpoint,
-            "--uuid": uuid,
-        }
-        if self.manifest.protocol:
-            arguments["--locator"] = ",".join(locators)
-            arguments["--protocol"] = str(self.manifest.protocol)
+    async def update(self, profile: str | None = None) -> None:
+        """
+        Bring what the storage holds now into service, without a gap.
+
+        One that is under way already is given up for it.
+
+        :param profile: the name of another profile to run with from then on.
+        :raises AppStopped: the app does not run, or the update was given up for
+            another one.
+        :raises CocainedError: the new release cannot serve; the old one does.
+        """
+        if self.state is not AppState.RUNNING:
+            raise AppStopped(f"the application is {self.state.value}: Broken pipe")
+        self._give_up_rollover()
+        endpoint = next_path(self._node.runtime, self.name)
+        release = self._make_release(profile or self.profile, endpoint)
+        rollover = self._rollover = Rollover(release, self._clock)
+        log.info("app {app} is being updated", app=self.name)
+        try:
+            await rollover.run(self._stats, self._staff, self._when_alone)
+        except CocainedError as error:
+            self._leave(release, release.stop)
+            if not isinstance(error, AppStopped):
+                log.error(
+                    "app {app} stays as it is, its new version {version} cannot serve:"
+                    " {error}",
+                    app=self.name,
+                    version=release.edition.label if release.edition else "",
+                    error=error,
+                )
+            raise
+        self._take_over(rollover)
+
+    def _give_up_rollover(self) -> None:
+        """End the update that is under way, if there is one."""
+        rollover = self._rollover
+        if rollover is not None and not rollover.is_over:
+            rollover.give_up()
+            self._leave(rollover.release, rollover.release.stop)
+
+    def _staff(self) -> int:
+        """Say how many workers a successor needs to take all the load at once."""
+        return self._release.overseer.pool.active
+
+    def _when_alone(self) -> Deferred[None]:
+        """
+        Wait until no former release is left.
+
+        A third one does not begin before: at any time there are two pools at most.
+        """
+        alone: Deferred[None] = Deferred()
+        if self._leaving:
+            self._waiting.append(alone)
         else:
-            arguments["--locator"] = locators[0]
-        return arguments
+            alone.callback(None)
+        return alone
 
-    # Watcher, for the overseer
-
-    def population_changed(self, active: int) -> None:
-        profile = self._profile
-        if profile is None or not profile.publish_on or self._overseer is None:
-            return
-        if self._overseer.is_closed:
-            return
-        if not self._published and active >= profile.publish_on:
-            self._later(self._publish())
-        elif self._published and active < profile.unpublish_under:
-            self._later(self._unpublish())
-
-    def worker_crashed(self, worker: Worker) -> None:
-        lines = worker.process.lines.dump()
-        if not lines:
-            return  # crashlog-limit is 0
-        stored = self._library.store_crashlog(
-            self.name, worker.uuid, self._clock.seconds(), lines
+    def _take_over(self, rollover: Rollover) -> None:
+        """Let the new release serve: from one event to the next."""
+        former, release = self._release, rollover.release
+        self._release = release
+        self.enqueue = release.overseer.enqueue
+        former.overseer.hand_over(release.overseer)
+        rollover.done()
+        log.info(
+            "app {app} has been updated to version {version}",
+            app=self.name,
+            version=release.edition.label if release.edition else "",
+            profile=self.profile,
         )
-        stored.addErrback(
-            lambda failure: log.error(
-                "the crashlog of worker {worker} of app {app} is lost: {error}",
-                worker=worker.uuid,
-                app=self.name,
-                error=failure.value,
-            )
+        self._leave(former, former.retire)
+        self.population_changed(release, release.overseer.pool.active)
+        if not release.profile.publish_on:
+            # Its forerunner may have had a threshold.
+            self._later(self._publish(), "cannot be published")
+        self._watch_storage()
+
+    def _leave(
+        self, release: Release, end: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Keep *release* in mind until nothing is left of it."""
+        if release not in self._leaving:
+            self._leaving[release] = None
+            leaving = Deferred.fromCoroutine(end())
+            leaving.addErrback(self._not_in_order).addCallback(self._left, release)
+
+    def _not_in_order(self, failure: Failure) -> None:
+        log.failure(
+            "a release of app {app} did not end in order", failure, app=self.name
         )
 
-    def worker_printed(self, worker: Worker, lines: list[bytes]) -> None:
-        if self._profile is None or not self._profile.log_output:
+    def _left(self, result: None, release: Release) -> None:
+        del self._leaving[release]
+        if not self._leaving:
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                each.callback(None)
+
+    # Following the storage
+
+    def _watch_storage(self) -> None:
+        """Look for changes as the profile of the release that serves says."""
+        self._ignore_storage()
+        interval = self._release.profile.auto_update
+        if interval and not self._is_closing:
+            self._watch = Watch(
+                self.name,
+                self._release.edition,
+                interval,
+                self._release.look,
+                self._settled,
+                self._clock,
+            )
+            self._watch.start()
+
+    def _ignore_storage(self) -> None:
+        if self._watch is not None:
+            self._watch.stop()
+            self._watch = None
+
+    def _settled(self, edition: Edition) -> None:
+        """The storage holds something else than what was tried last."""
+        if edition == self._release.edition:
+            # Somebody has taken the new version back.
+            self._give_up_rollover()
             return
-        second = int(self._clock.seconds())
-        if second != self._log_second:
-            self._log_second = second
-            self._log_budget.clear()
-        left = self._log_budget.get(worker.uuid, LOG_RATE)
-        for line in lines[: max(0, left)]:
-            log.debug(
-                "{line}",
-                line=line.decode("utf-8", "replace"),
-                app=self.name,
-                worker=worker.uuid,
-            )
-        if left > 0 and len(lines) >= left:
-            log.warn(
-                "worker {worker} of app {app} prints more than {rate} lines a second;"
-                " the rest of this second is not logged",
-                worker=worker.uuid,
-                app=self.name,
-                rate=LOG_RATE,
-            )
-        self._log_budget[worker.uuid] = left - len(lines)
+        Deferred.fromCoroutine(self.update()).addErrback(self._not_updated)
+
+    def _not_updated(self, failure: Failure) -> None:
+        if failure.check(CocainedError) is None:
+            log.failure("app {app} cannot be updated", failure, app=self.name)
+        elif self._watch is not None and self._rollover is not None:
+            if self._rollover.error is failure.value and self._rollover.may_pass:
+                self._watch.try_again()
 
     # Publication
+
+    def population_changed(self, release: Release, active: int) -> None:
+        if release is not self._release or self._is_closing:
+            return
+        profile = release.profile
+        if not profile.publish_on:
+            return
+        if not self._published and active >= profile.publish_on:
+            self._later(self._publish(), "cannot be published")
+        elif self._published and active < profile.unpublish_under:
+            self._later(self._unpublish(), "cannot be published")
 
     async def _publish(self) -> None:
         if not self._published:
@@ -345,11 +373,12 @@ class App:
             self._published = False
             await self._node.directory.remove(self.name)
 
-    def _later(self, coroutine: Any) -> None:
+    def _later(self, coroutine: Coroutine[Any, Any, None], what: str) -> None:
         Deferred.fromCoroutine(coroutine).addErrback(
             lambda failure: log.error(
-                "app {app} cannot be published: {error}",
+                "app {app} {what}: {error}",
                 app=self.name,
+                what=what,
                 error=failure.value,
             )
         )
@@ -358,22 +387,13 @@ class App:
 
     async def drain(self) -> None:
         """Take no more events and let those that there are finish."""
+        self._is_closing = True
+        self._ignore_storage()
         await self._unpublish()
-        if self._overseer is not None and self.state is AppState.RUNNING:
-            await self._overseer.drain()
-
-    async def resume(self) -> None:
-        """Take events again after :meth:`drain`."""
-        overseer, profile = self._overseer, self._profile
-        if overseer is not None and profile and self.state is AppState.RUNNING:
-            overseer.resume()
-            if overseer.pool.active >= profile.publish_on:
-                await self._publish()
-
-    @property
-    def events(self) -> int:
-        """Events that wait or are worked on."""
-        return 0 if self._overseer is None else self._overseer.events
+        self._give_up_rollover()
+        if self.state is AppState.RUNNING:
+            await self._release.overseer.drain()
+            await self._when_alone()
 
     async def stop(self, patience: float | None = None) -> None:
         """
@@ -384,30 +404,11 @@ class App:
         """
         if self.state is AppState.STOPPED:
             return
-        was = self.state
         self.state = AppState.STOPPED
-        if self._spooling is not None:
-            self._spooling.cancel()
-        if was is not AppState.BROKEN:
-            await self._close(patience)
-        log.info("app {app} has stopped", app=self.name)
-
-    async def _close(self, patience: float | None = None) -> None:
+        self._is_closing = True
+        self._ignore_storage()
+        self._give_up_rollover()
         await self._unpublish()
-        overseer = self._overseer
-        if overseer is not None:
-            await overseer.stop(patience)
-        if self._engine is not None:
-            engine, self._engine = self._engine, None
-            await engine.close()
-        if self._isolate is not None:
-            isolate, self._isolate = self._isolate, None
-            await maybeDeferred(isolate.stop)
-
-
-def _cause(problem: Exception) -> CocainedError:
-    """Give what people are told of a failed start; a bug is logged as one."""
-    if isinstance(problem, CocainedError):
-        return problem
-    log.failure("an isolate failed in a way that it must not")
-    return SpoolError(f"{type(problem).__name__}: {problem}")
+        ends = [release.stop(patience) for release in (self._release, *self._leaving)]
+        await gatherResults(map(Deferred.fromCoroutine, ends), consumeErrors=True)
+        log.info("app {app} has stopped", app=self.name)

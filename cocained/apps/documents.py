@@ -15,7 +15,13 @@ from typing import Any
 import msgspec
 
 from cocained.apps.blobs import check_text, textual, unpack
-from cocained.apps.keys import IsolateKeys, ManifestKeys, ProfileKeys, RecycleKeys
+from cocained.apps.keys import (
+    MIN_LOOK,
+    IsolateKeys,
+    ManifestKeys,
+    ProfileKeys,
+    RecycleKeys,
+)
 from cocained.config import Invalid, examine
 from cocained.config.convert import declared
 from cocained.config.problems import MAX_PROBLEMS, dotted, shorten
@@ -184,6 +190,8 @@ def _thresholds(values: Mapping[str, Any], problems: list[ConfigError]) -> list[
     publish = get("publish_on", "publish-on")
     under = get("unpublish_under", "unpublish-under")
     found = []
+    if 0 < values.get("auto_update", 0) < MIN_LOOK:
+        found.append(f"auto-update: must be 0 or at least {MIN_LOOK:g} second")
     if pool is not None and publish is not None and publish > pool:
         found.append("publish threshold must not be greater than pool limit")
     if publish is not None and under is not None and under > publish:

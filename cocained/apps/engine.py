@@ -50,7 +50,16 @@ def free_path(directory: str, app: str) -> str:
     :param directory: the node's ``paths.runtime``.
     """
     path = os.path.join(directory, f"{app}.{os.getpid()}")
-    return f"{path}.{next(_successors)}" if os.path.lexists(path) else path
+    return next_path(directory, app) if os.path.lexists(path) else path
+
+
+def next_path(directory: str, app: str) -> str:
+    """
+    Give a path that no other release of the app has, nor had.
+
+    :param directory: as :func:`free_path` has it.
+    """
+    return os.path.join(directory, f"{app}.{os.getpid()}.{next(_successors)}")
 
 
 class Engine:

@@ -73,7 +73,6 @@ class Invocation:
         "_gone",
         "_headers",
         "_holding",
-        "_origin",
         "_reply",
         "_session",
         "_sink",
@@ -84,6 +83,7 @@ class Invocation:
         "assigned",
         "deadline",
         "enqueued",
+        "origin",
         "worker",
     )
 
@@ -103,7 +103,8 @@ class Invocation:
         enqueued: float,
         deadline: float,
     ) -> None:
-        self._origin = origin
+        #: who is told if it ends without a worker
+        self.origin = origin
         self._session = session
         self._channel = channel
         self._event = event
@@ -350,7 +351,7 @@ class Invocation:
                 self._unhold()
         worker = self.worker
         if worker is None:
-            self._origin.withdrawn(self)
+            self.origin.withdrawn(self)
         else:
             if self._sink is not None:
                 self._sink.channels.pop(self._sink_channel, None)

@@ -42,6 +42,10 @@ MAX_SECONDS = 10 * 365 * 86400
 #: (``MAX_ARG_STRLEN``, with room for the final zero).
 MAX_VARIABLE = 128 * 1024 - 1
 
+#: Seconds between two looks for a new version, at least: a thousand apps ask the
+#: storage three times each, and it has other things to do.
+MIN_LOOK = 1.0
+
 _NO_SLAVE = "runnable object has not been specified"
 _BAD_ENVIRONMENT = "environment should be a map of string -> string"
 
@@ -263,6 +267,17 @@ class ProfileKeys(msgspec.Struct, frozen=True, kw_only=True):
             extra={"unit": "workers"},
         ),
     ] = msgspec.field(default=0, name="unpublish-under")
+    auto_update: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=MAX_SECONDS,
+            description="From one look whether the app has changed in the storage to "
+            "the next, at least 1; what has stayed the same for two looks is taken "
+            "over. 0 = never. Ours.",
+            extra={"unit": "seconds"},
+        ),
+    ] = msgspec.field(default=0.0, name="auto-update")
     isolate: Annotated[IsolateKeys, Meta(description="How workers are run.")] = (
         IsolateKeys()
     )

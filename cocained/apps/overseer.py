@@ -44,6 +44,7 @@ class Overseer:
     :param clock: the reactor's.
     :param turn: the sessions' sense of time.
     :param watcher: hears of what people may want to know.
+    :param stats: where it counts; those of its forerunner, if it has one.
     """
 
     def __init__(
@@ -55,9 +56,10 @@ class Overseer:
         clock: IReactorTime,
         turn: Turn,
         watcher: Watcher,
+        stats: Stats | None = None,
     ) -> None:
         self.profile = profile
-        self.stats = Stats(clock.seconds())
+        self.stats = Stats(clock.seconds()) if stats is None else stats
         self.backlog: Backlog[Invocation] = Backlog()
         self.pool = Pool(
             app, profile, launch, isolate, clock, turn, self.stats, self, watcher
@@ -197,6 +199,46 @@ class Overseer:
         return bool(self.backlog) or any(
             worker.invocations for worker in self.pool.workers.values()
         )
+
+    # Succession
+
+    def hand_over(self, successor: Overseer) -> None:
+        """
+        Take no more events, and let those that wait wait with *successor*.
+
+        They keep their order and their deadlines, and none is refused, even if
+        there are more than may wait there.  Events at work stay where they are.
+        The successor keeps as many workers as people asked this one for.
+        """
+        self._closed = True
+        events = self.backlog.clear()
+        for invocation in events:
+            self._deadlines.forget(invocation)
+        successor.pool.control(self.pool.wanted)
+        successor._adopt(events)
+
+    def _adopt(self, events: list[Invocation]) -> None:
+        now = self.pool.last_work = self._clock.seconds()
+        for invocation in events:
+            invocation.origin = self
+            self._deadlines.file(invocation, now)
+            self.backlog.push(invocation)
+        if events:
+            self._watch_deadlines(now)
+        self._pump()
+        self.pool.rebalance()
+
+    def retire(self) -> Deferred[None]:
+        """
+        Take no more events, and end once those at work have been finished, or
+        their workers' seal-timeout and terminate-timeout are over.
+
+        Called after :meth:`hand_over`.
+
+        :returns: fires when no worker is left.
+        """
+        self._closed = True
+        return self.pool.seal().addCallback(self._stop_watching)
 
     # The end
 

@@ -24,7 +24,7 @@ from cocained.apps.recycler import Recycler
 from cocained.apps.roles import Launch
 from cocained.apps.roster import Roster
 from cocained.apps.stats import Stats
-from cocained.apps.worker import Worker
+from cocained.apps.worker import State, Worker
 from cocained.errors import CocainedError, WorkerCode
 from cocained.interfaces import IIsolate
 from cocained.rpc.session import Session
@@ -42,6 +42,9 @@ class Watcher(Protocol):
 
     def population_changed(self, active: int) -> None:
         """So many workers take events now."""
+
+    def worker_failed(self, error: CocainedError) -> None:
+        """A worker broke before it had served anything."""
 
     def worker_crashed(self, worker: Worker) -> None:
         """A worker ended with an error and has been buried."""
@@ -137,6 +140,11 @@ class Pool:
         return self.roster.load + sum(worker.load for worker in self.shunned)
 
     @property
+    def able(self) -> int:
+        """Workers that work or will."""
+        return len(self._able) + len(self.shunned)
+
+    @property
     def busy(self) -> int:
         """How many of these workers have events."""
         workers = [*self.roster.by_load(), *self.shunned]
@@ -177,6 +185,7 @@ class Pool:
                 self._go_on()
             else:
                 self._back_off(error)
+                self._watcher.worker_failed(error)
         # Not from within the worker's own last breath.
         self._clock.callLater(0, self.rebalance)
 
@@ -345,6 +354,23 @@ class Pool:
 
     # The end
 
+    def seal(self) -> Deferred[None]:
+        """
+        Spawn no more workers, and let those that there are finish their events.
+
+        Each has its seal-timeout for that, and after it its terminate-timeout.
+
+        :returns: fires when no worker is left.
+        """
+        self._settle_down()
+        for worker in list(self.workers.values()):
+            if worker.state is State.ACTIVE:
+                self.dismiss(worker)
+            elif worker.is_running:
+                self._retire(worker)
+                worker.terminate(WorkerCode.OVERSEER_SHUTDOWN)
+        return self._when_empty()
+
     def stop(self, patience: float | None) -> Deferred[None]:
         """
         End all workers and spawn no more.
@@ -353,23 +379,31 @@ class Pool:
             sooner than their terminate-timeout.
         :returns: fires when no worker is left.
         """
+        self._settle_down()
+        for worker in list(self.workers.values()):
+            self._retire(worker)
+            worker.terminate(WorkerCode.OVERSEER_SHUTDOWN)
+        done = self._when_empty()
+        if patience is not None and not done.called:
+            killer = self._clock.callLater(patience, self._kill)
+            done.addBoth(_cancel, killer)
+        return done
+
+    def _settle_down(self) -> None:
+        """Change nothing any more of one's own accord."""
         self._stopping = True
         if self._recycler is not None:
             self._recycler.stop()
         for call in (self._backoff_call, self._idle_call):
             if call is not None and call.active():
                 call.cancel()
-        for worker in list(self.workers.values()):
-            self._retire(worker)
-            worker.terminate(WorkerCode.OVERSEER_SHUTDOWN)
+
+    def _when_empty(self) -> Deferred[None]:
         done: Deferred[None] = Deferred()
         if not self.workers:
             done.callback(None)
-            return done
-        self._empty.append(done)
-        if patience is not None:
-            killer = self._clock.callLater(patience, self._kill)
-            done.addBoth(_cancel, killer)
+        else:
+            self._empty.append(done)
         return done
 
     def _kill(self) -> None:
