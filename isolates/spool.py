@@ -143,7 +143,7 @@ class Spool:
     :param root: directory of all apps; made if it is missing.
     :param app: name of the app.
     :param limits: what an archive may ask for.
-    :raises SpoolError: no directory can have the name of the app.
+    :raises SpoolError: no directory can have that name.
     """
 
     #: Makes what writes the members; for tests of failing disks.
@@ -258,9 +258,8 @@ class Spool:
         return True
 
     def _begin(self, version: str) -> tuple[str, int]:
-        # The lock tells a cleanup that somebody is at work; it goes away with
-        # the process.  In between, a cleanup may take a directory that is made
-        # but not locked yet.
+        # The lock tells a cleanup that somebody is at work, and goes away with the
+        # process.  What is made and not locked yet, a cleanup may take.
         for _ in range(ATTEMPTS):
             os.makedirs(self.directory, mode=0o755, exist_ok=True)
             if os.path.islink(self.directory):
@@ -292,7 +291,7 @@ class Spool:
                 raise
 
     def ours(self) -> set[str]:
-        """List what is there, by names of ours."""
+        """Name what is there and may be removed."""
         try:
             if os.path.islink(self.directory):
                 raise NotADirectoryError(errno.ENOTDIR, "link", self.directory)
@@ -323,7 +322,6 @@ class Spool:
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
-        """Turn what the disk says into our errors."""
         try:
             yield
         except OSError as error:

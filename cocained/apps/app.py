@@ -27,6 +27,7 @@ from cocained.apps.engine import free_path, next_path
 from cocained.apps.invocation import Invocation
 from cocained.apps.library import Library
 from cocained.apps.overseer import Overseer
+from cocained.apps.publication import Publication
 from cocained.apps.release import Release, cause
 from cocained.apps.report import Flags, overseer_report
 from cocained.apps.rollover import Rollover
@@ -91,8 +92,8 @@ class App:
         self._leaving: dict[Release, None] = {}
         self._waiting: list[Deferred[None]] = []
         self._watch: Watch | None = None
-        self._service = _PublishedService(self)
-        self._published = False
+        service = _PublishedService(self)
+        self._publication = Publication(node.directory, service)
         self._is_closing = False
 
     def _make_release(self, profile: str, endpoint: str) -> Release:
@@ -132,7 +133,7 @@ class App:
             release.open(self._stats)
             self.enqueue = release.overseer.enqueue
             if not release.profile.publish_on:
-                await self._publish()
+                await self._publication.publish()
             if self.state is not AppState.SPOOLING:
                 raise AppStopped("the app was paused while it was starting")
         except Exception as problem:
@@ -150,7 +151,7 @@ class App:
         self.state = AppState.BROKEN
         self.error = error
         log.error("app {app} cannot be started: {error}", app=self.name, error=error)
-        await self._unpublish()
+        await self._publication.close()
         await self._release.stop()
 
     # Use
@@ -190,7 +191,7 @@ class App:
         if self.state is AppState.RUNNING:
             report = self._report(flags) if flags & Flags.OVERSEER else {}
             report["uptime"] = int(self._clock.seconds() - self._started)
-            report["publushed"] = self._published
+            report["publushed"] = self._publication.is_on
             if self._release.edition is not None:
                 report["version"] = self._release.edition.label
             if self._rollover is not None:
@@ -282,10 +283,8 @@ class App:
             profile=self.profile,
         )
         self._leave(former, former.retire)
-        self.population_changed(release, release.overseer.pool.active)
-        if not release.profile.publish_on:
-            # Its forerunner may have had a threshold.
-            self._later(self._publish(), "cannot be published")
+        active = release.overseer.pool.active
+        self._publication.release_changed(release.profile, active)
         self._watch_storage()
 
     def _leave(
@@ -346,42 +345,11 @@ class App:
             if self._rollover.error is failure.value and self._rollover.may_pass:
                 self._watch.try_again()
 
-    # Publication
+    # Owner, for the releases
 
     def population_changed(self, release: Release, active: int) -> None:
-        if release is not self._release or self._is_closing:
-            return
-        profile = release.profile
-        if not profile.publish_on:
-            return
-        if not self._published and active >= profile.publish_on:
-            self._later(self._publish(), "cannot be published")
-        elif self._published and active < profile.unpublish_under:
-            self._later(self._unpublish(), "cannot be published")
-
-    async def _publish(self) -> None:
-        if not self._published:
-            self._published = True
-            try:
-                await self._node.directory.expose(self.name, self._service)
-            except CocainedError:
-                self._published = False
-                raise
-
-    async def _unpublish(self) -> None:
-        if self._published:
-            self._published = False
-            await self._node.directory.remove(self.name)
-
-    def _later(self, coroutine: Coroutine[Any, Any, None], what: str) -> None:
-        Deferred.fromCoroutine(coroutine).addErrback(
-            lambda failure: log.error(
-                "app {app} {what}: {error}",
-                app=self.name,
-                what=what,
-                error=failure.value,
-            )
-        )
+        if release is self._release:
+            self._publication.population_changed(release.profile, active)
 
     # Stop
 
@@ -389,7 +357,7 @@ class App:
         """Take no more events and let those that there are finish."""
         self._is_closing = True
         self._ignore_storage()
-        await self._unpublish()
+        await self._publication.close()
         self._give_up_rollover()
         if self.state is AppState.RUNNING:
             await self._release.overseer.drain()
@@ -408,7 +376,7 @@ class App:
         self._is_closing = True
         self._ignore_storage()
         self._give_up_rollover()
-        await self._unpublish()
+        await self._publication.close()
         ends = [release.stop(patience) for release in (self._release, *self._leaving)]
         await gatherResults(map(Deferred.fromCoroutine, ends), consumeErrors=True)
         log.info("app {app} has stopped", app=self.name)

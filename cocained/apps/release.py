@@ -199,17 +199,13 @@ class Release:
         """
         assert self._isolate is not None
         isolate = self._isolate
-        try:
+        self._check_wanted()
+        await maybeDeferred(isolate.start)
+        self._check_wanted()
+        if self.edition is not None:
+            await self._look_at_code(self.edition)
             self._check_wanted()
-            await maybeDeferred(isolate.start)
-            self._check_wanted()
-            if self.edition is not None:
-                await self._look_at_code(self.edition)
-                self._check_wanted()
-            await self._wait(maybeDeferred(isolate.spool))
-            self._check_wanted()
-        except CancelledError:
-            raise AppStopped("the app was paused while it was spooling") from None
+        await self.wait(maybeDeferred(isolate.spool))
 
     async def _look_at_code(self, edition: Edition) -> None:
         """Learn which code is about to be spooled."""
@@ -221,11 +217,20 @@ class Release:
             # An app starts without; the first look finds a version all the same.
             self.edition = None
 
-    async def _wait(self, deferred: Deferred[T]) -> T:
-        """Wait for something that a stop gives up."""
+    async def wait(self, deferred: Deferred[T]) -> T:
+        """
+        Wait for something that a stop cancels.
+
+        :raises AppStopped: the release was stopped.
+        """
         self._pending = deferred
-        result = await deferred
+        try:
+            result = await deferred
+        except CancelledError:
+            self._check_wanted()
+            raise
         self._pending = None
+        self._check_wanted()
         return result
 
     def _check_wanted(self) -> None:
@@ -282,9 +287,7 @@ class Release:
             self.profile.handshake_timeout,
         )
         try:
-            await self._wait(warm_up.begin(min(wanted, self.profile.pool_limit)))
-        except CancelledError:
-            raise AppStopped("the app was paused while it was warming up") from None
+            await self.wait(warm_up.begin(min(wanted, self.profile.pool_limit)))
         finally:
             self._warm_up = None
 

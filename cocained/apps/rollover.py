@@ -13,10 +13,11 @@ Until it is done, nothing of the release that serves is touched.
 from __future__ import annotations
 
 import errno
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
@@ -68,7 +69,7 @@ class Rollover:
         self,
         stats: Stats,
         wanted: Callable[[], int],
-        when_alone: Callable[[], Awaitable[None]],
+        when_alone: Callable[[], Deferred[None]],
     ) -> None:
         """
         Get the release ready.
@@ -92,7 +93,7 @@ class Rollover:
         self,
         stats: Stats,
         wanted: Callable[[], int],
-        when_alone: Callable[[], Awaitable[None]],
+        when_alone: Callable[[], Deferred[None]],
     ) -> None:
         release = self.release
         await release.load(fresh=True)
@@ -105,7 +106,7 @@ class Rollover:
                 errno.EAGAIN, f"app {release.app!r} has changed while it was spooled"
             )
         self._enter(Phase.WAITING)
-        await when_alone()
+        await release.wait(when_alone())
         self._enter(Phase.WARMING)
         release.open(stats)
         await release.warm_up(wanted())
