@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from cocained.apps.app import App, AppState
+from cocained.apps.app import AppState
 from cocained.test.app_case import CLOSE, ENQUEUE
 from cocained.test.running_case import RunningCase
 from cocained.testing import MemoryIsolate, Peer, ScriptedWorker

@@ -8,7 +8,6 @@ import errno
 import os
 from typing import Any
 
-from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 from zope.interface import implementer
 

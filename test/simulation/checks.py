@@ -15,12 +15,17 @@ from cocained.apps.invocation import Invocation
 from cocained.apps.overseer import Overseer
 from cocained.apps.reply import Reply
 from cocained.test.simulation.ledger import Ledger
+from cocained.test.simulation.releases import Releases
 from cocained.test.simulation.staff import Staff
 from cocained.test.simulation.stage import Stage
 
 
-def always(overseer: Overseer) -> Iterator[str]:
-    """Limits, and that the pool's books agree with each other."""
+def always(overseer: Overseer, adopted: int) -> Iterator[str]:
+    """
+    Limits, and that the pool's books agree with each other.
+
+    :param adopted: events that may wait, however short the queue is.
+    """
     pool = overseer.pool
     profile = overseer.profile
     workers = pool.workers.values()
@@ -40,21 +45,15 @@ def always(overseer: Overseer) -> Iterator[str]:
     if load != pool.roster.load:
         yield f"the load is {load}, not {pool.roster.load}"
     room = profile.queue_limit or profile.pool_limit * profile.concurrency
+    room = max(room, adopted)
     if len(overseer.backlog) > room:
         yield f"{len(overseer.backlog)} events wait where {room} may"
 
 
-def idle(stage: Stage, overseer: Overseer) -> Iterator[str]:
+def idle(stage: Stage, releases: Releases) -> Iterator[str]:
     """Nothing is left of any request, while all connections still stand."""
-    if len(overseer.backlog):
-        yield f"{len(overseer.backlog)} events still wait"
-    if overseer._deadlines.buckets:
-        yield f"{len(overseer._deadlines)} deadlines are still filed"
-    for worker in overseer.pool.workers.values():
-        if worker.load or worker.invocations:
-            yield f"{worker.load} slots of a worker are still busy"
-    if overseer.pool.roster.load:
-        yield f"a load of {overseer.pool.roster.load} is left"
+    for release in releases:
+        yield from _idle(release.overseer)
     for wire in stage.wires:
         session = wire.protocol.session
         kept = [r for r in session.channels.values() if isinstance(r, Invocation)]
@@ -70,6 +69,18 @@ def idle(stage: Stage, overseer: Overseer) -> Iterator[str]:
         left = _halves()
         if left:
             yield f"{left} halves of events are still in memory"
+
+
+def _idle(overseer: Overseer) -> Iterator[str]:
+    if len(overseer.backlog):
+        yield f"{len(overseer.backlog)} events still wait"
+    if overseer._deadlines.buckets:
+        yield f"{len(overseer._deadlines)} deadlines are still filed"
+    for worker in overseer.pool.workers.values():
+        if worker.load or worker.invocations:
+            yield f"{worker.load} slots of a worker are still busy"
+    if overseer.pool.roster.load:
+        yield f"a load of {overseer.pool.roster.load} is left"
 
 
 def _halves() -> int:
@@ -98,8 +109,10 @@ def counted(overseer: Overseer, ledger: Ledger, staff: Staff) -> Iterator[str]:
         yield f"{timed} events were timed, {worked} were at a worker"
 
 
-def ended(stage: Stage, overseer: Overseer, staff: Staff) -> Iterator[str]:
+def ended(stage: Stage, releases: Releases, staff: Staff) -> Iterator[str]:
     """Nothing at all is left."""
+    (release,) = releases
+    overseer = release.overseer
     pool = overseer.pool
     if pool.workers or pool._able:
         yield f"{len(pool.workers)} workers are not buried"

@@ -12,13 +12,13 @@ from zope.interface import implementer
 
 from cocained.apps.documents import Manifest
 from cocained.apps.invocation import Invocation
-from cocained.apps.overseer import Overseer
 from cocained.apps.report import Flags, overseer_report
 from cocained.errors import AppStopped, BacklogFull, CocainedError
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 from cocained.test.simulation.ledger import Ledger
 from cocained.test.simulation.processes import SpawnBug
+from cocained.test.simulation.releases import Releases
 from cocained.test.simulation.stage import Stage
 
 _MANIFEST = Manifest.from_mapping("app", {"slave": "worker"})
@@ -29,9 +29,9 @@ class Door:
 
     name = "app"
 
-    def __init__(self, stage: Stage, overseer: Overseer) -> None:
+    def __init__(self, stage: Stage, releases: Releases) -> None:
         self._stage = stage
-        self._overseer = overseer
+        self._releases = releases
 
     def enqueue(
         self, session: Session, channel: int, headers: Headers, event: bytes
@@ -40,11 +40,11 @@ class Door:
         ledger = stage.ledger
         now = stage.clock.seconds()
         # Before: a worker may get it, and its answer be given, right within.
-        timeout = self._overseer.profile.request_timeout
+        timeout = self._releases.overseer.profile.request_timeout
         ledger.accepted(event, now, timeout)
         had_room = self._has_room()
         try:
-            return self._overseer.enqueue(session, channel, headers, event)
+            return self._releases.overseer.enqueue(session, channel, headers, event)
         except CocainedError as error:
             ledger.refused(event, error)
             self._judge(event, error, had_room)
@@ -64,8 +64,8 @@ class Door:
             ledger.complain(f"request {event.decode()} was refused: {error}")
 
     def _has_room(self) -> bool:
-        pool = self._overseer.pool
-        waiting = len(self._overseer.backlog)
+        pool = self._releases.overseer.pool
+        waiting = len(self._releases.overseer.backlog)
         if pool.limits.queue:
             return waiting < pool.limits.queue
         return waiting < pool.limits.pool * pool.limits.concurrency - pool.roster.load
@@ -73,10 +73,10 @@ class Door:
     def report(self) -> dict[str, Any]:
         now = self._stage.clock.seconds()
         flags = Flags.OVERSEER | Flags.MANIFEST | Flags.PROFILE
-        return overseer_report(self._overseer, _MANIFEST, flags, now)
+        return overseer_report(self._releases.overseer, _MANIFEST, flags, now)
 
     def control(self, wanted: int) -> None:
-        self._overseer.pool.control(wanted)
+        self._releases.overseer.pool.control(wanted)
 
 
 @implementer(ILogObserver)

@@ -81,6 +81,7 @@ KINDS: Mapping[str, Sequence[str]] = {
         "control up",
         "control down",
         "control automatic",
+        "update",
         "drain",
         "stop",
     ),

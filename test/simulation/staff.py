@@ -11,43 +11,62 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from cocained.apps.warmup import WarmUp
 from cocained.apps.worker import Worker
 from cocained.component import Component, NoArgs
-from cocained.errors import IsolateError
+from cocained.errors import CocainedError, IsolateError
 from cocained.interfaces import IWorkerHandle, IWorkerObserver
 from cocained.rpc.roles import Root
 from cocained.test.simulation.processes import Process
 from cocained.test.simulation.stage import Stage
 
 
-class Staff(Component[NoArgs]):
+class Staff:
     """
     All worker processes of one run.
 
-    :ivar root: takes the connections of workers; set before the first spawn.
     :ivar processes: all that ever were.
     :ivar spawned: how many were asked for.
     :ivar crashed: how many the engine reported as such.
+    """
+
+    def __init__(self) -> None:
+        self.processes: list[Process] = []
+        self.spawned = 0
+        self.crashed = 0
+
+    def living(self) -> list[Process]:
+        """Give the processes that are, or will be."""
+        return [process for process in self.processes if process.is_alive]
+
+
+class Crew(Component[NoArgs]):
+    """
+    Those of one release.
+
+    :param staff: where they are listed.
+    :ivar root: takes their connections; set before the first spawn.
+    :ivar warm_up: hears of them until the release serves.
     """
 
     executable = "worker"
     environment: Mapping[str, str] = {}
     root: Root
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, staff: Staff) -> None:
         super().__init__(None, "app", NoArgs())  # type: ignore[arg-type]
         self._stage = stage
-        self.processes: list[Process] = []
-        self.spawned = 0
-        self.crashed = 0
+        self._staff = staff
+        self.warm_up: WarmUp | None = None
 
     # Launch
 
     def arguments(self, uuid: str) -> dict[str, str]:
-        self.spawned += 1
+        staff = self._staff
+        staff.spawned += 1
         kind = "spawn is refused before it begins"
         if self._stage.faults.strike("spawn") == kind:
-            self._stage.happened(f"w{self.spawned}", kind)
+            self._stage.happened(f"w{staff.spawned}", kind)
             raise IsolateError("refused, as it was meant to")
         return {"--uuid": uuid}
 
@@ -63,23 +82,25 @@ class Staff(Component[NoArgs]):
         environment: Mapping[str, str],
         observer: IWorkerObserver,
     ) -> Deferred[IWorkerHandle]:
-        name = f"w{self.spawned}"
+        name = f"w{self._staff.spawned}"
         self._stage.journal.note(name, "is to be spawned")
         process = Process(self._stage, name, arguments["--uuid"], self.root, observer)
-        self.processes.append(process)
+        self._staff.processes.append(process)
         return process.spawned
-
-    def living(self) -> list[Process]:
-        """Give the processes that are, or will be."""
-        return [process for process in self.processes if process.is_alive]
 
     # Watcher
 
     def population_changed(self, active: int) -> None:
         self._stage.journal.note("pool", "active", active)
+        if self.warm_up is not None:
+            self.warm_up.population_changed(active)
+
+    def worker_failed(self, error: CocainedError) -> None:
+        if self.warm_up is not None:
+            self.warm_up.worker_failed(error)
 
     def worker_crashed(self, worker: Worker) -> None:
-        self.crashed += 1
+        self._staff.crashed += 1
         worker.process.lines.dump()
 
     def worker_printed(self, worker: Worker, lines: list[Any]) -> None:

@@ -12,7 +12,6 @@ from twisted.logger import globalLogPublisher
 
 from cocained.apps.overseer import Overseer
 from cocained.apps.service import AppService
-from cocained.apps.speech import Handshake
 from cocained.apps.worker import EXIT_GRACE
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.wire import CLOSE_TIMEOUT, Wiring
@@ -24,6 +23,7 @@ from cocained.test.simulation.faults import Faults
 from cocained.test.simulation.journal import Journal
 from cocained.test.simulation.ledger import Ledger
 from cocained.test.simulation.processes import ENDING, NOTICING
+from cocained.test.simulation.releases import Releases
 from cocained.test.simulation.setting import draw
 from cocained.test.simulation.staff import Staff
 from cocained.test.simulation.stage import Stage
@@ -69,22 +69,18 @@ class World:
         )
         wires = self.stage.wires
         self.stage.ledger.is_behind = lambda: any(wire.is_behind for wire in wires)
-        self.staff = Staff(self.stage)
-        self.overseer = engine(
-            "app",
-            setting.profile,
-            self.staff,
-            self.staff,
-            clock,
-            wiring.turn,
-            self.staff,
-        )
-        self.staff.root = Handshake(self.overseer.pool.workers.get, setting.version)
-        self._door = Dispatch(AppService(Door(self.stage, self.overseer)))
+        self.staff = Staff()
+        self.releases = Releases(self.stage, self.staff, engine)
+        self._door = Dispatch(AppService(Door(self.stage, self.releases)))
         self._clients: list[Client] = []
         self._guests = 0
         self._drained: Deferred[None] | None = None
         self._stopped: Deferred[None] | None = None
+
+    @property
+    def overseer(self) -> Overseer:
+        """That of the release that serves."""
+        return self.releases.overseer
 
     # The run
 
@@ -120,7 +116,7 @@ class World:
                 self._disturb(fault)
             stage.clock.pass_time(dice.wait(setting.pace) if dice.chance(0.5) else 0)
             if step % LOOK == 0:
-                self._look(checks.always(self.overseer))
+                self._look_inside()
             self._look()
 
     def _calm(self) -> None:
@@ -138,8 +134,8 @@ class World:
                 clock.pass_time(max(0.0, last - clock.seconds()) / stride)
                 self._settle()
         stage.ledger.settle()
-        self._look(checks.always(self.overseer))
-        self._look(checks.idle(stage, self.overseer))
+        self._look_inside()
+        self._look(checks.idle(stage, self.releases))
         self._look(checks.counted(self.overseer, stage.ledger, self.staff))
         if self._drained is not None and not self._drained.called:
             self._look(["the engine is empty and not drained"])
@@ -159,8 +155,12 @@ class World:
         for wire in list(stage.wires):
             wire.reset()
         stage.clock.pass_time(CLOSE_TIMEOUT)
-        self._look(checks.idle(stage, self.overseer))
-        self._look(checks.ended(stage, self.overseer, self.staff))
+        self._look(checks.idle(stage, self.releases))
+        self._look(checks.ended(stage, self.releases, self.staff))
+
+    def _look_inside(self) -> None:
+        for release in self.releases:
+            self._look(checks.always(release.overseer, release.adopted))
 
     def _look(self, complaints: Iterable[str] = ()) -> None:
         for complaint in complaints:
@@ -219,9 +219,12 @@ class World:
         pool = self.overseer.pool
         if fault == "drain" and self._drained is None:
             stage.ledger.stopped = True
-            self._drained = self.overseer.drain().addCallback(self._is_drained)
+            self._drained = self.releases.drain().addCallback(self._is_drained)
         elif fault == "stop" and self._stopped is None:
             self._stop()
+        elif fault == "update" and not stage.ledger.stopped:
+            if not self.releases.update():
+                return
         elif fault == "reactor stalls":
             since = stage.clock.seconds()
             until = since + stage.dice.wait(20 * stage.setting.pace)
@@ -243,13 +246,14 @@ class World:
             patience = dice.pick((None, dice.spread(0.01, 10.0)))
             self.stage.journal.note("node", "stops", patience or "")
             self.stage.ledger.stopped = True
-            self._stopped = self.overseer.stop(patience).addCallback(self._is_stopped)
+            stopped = self.releases.stop(patience)
+            self._stopped = stopped.addCallback(self._is_stopped)
 
     def _is_drained(self, result: None) -> None:
         overseer = self.overseer
         if overseer.backlog or any(w.load for w in overseer.pool.workers.values()):
             self.stage.ledger.complain("the engine says too early that it is drained")
 
-    def _is_stopped(self, result: None) -> None:
+    def _is_stopped(self, result: object) -> None:
         if self.overseer.pool.workers or self.staff.living():
             self.stage.ledger.complain("the engine says too early that it has stopped")
