@@ -15,9 +15,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.apps.app import App, AppState
-from cocained.apps.documents import Runlist
 from cocained.apps.invocation import Invocation
+from cocained.apps.keys import MAX_SECONDS
 from cocained.apps.library import Library
+from cocained.apps.runlists import Follower
 from cocained.apps.service import population_control
 from cocained.component import Component
 from cocained.errors import (
@@ -51,6 +52,17 @@ class NodeArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     runlist: Annotated[
         str, msgspec.Meta(description="Runlist whose apps are started with the node.")
     ] = ""
+    runlist_refresh: Annotated[
+        float,
+        msgspec.Meta(
+            ge=0,
+            le=MAX_SECONDS,
+            description="From one look at the runlist to the next: apps that are new "
+            "there are started, those that are gone end, and a changed profile is "
+            "taken over. 0 = it is read at the start only. Ours.",
+            extra={"unit": "seconds"},
+        ),
+    ] = msgspec.field(default=0.0, name="runlist-refresh")
     isolate_metrics: Annotated[
         bool, msgspec.Meta(description="Accepted for the original's sake.")
     ] = False
@@ -74,49 +86,25 @@ class NodeService(Component[NodeArgs]):
             cache = None
         self._library = Library(node.storage("core"), cache)
         self._apps: dict[str, App] = {}
-        #: of the runlist, which the node was not to start any more
-        self._unstarted: dict[str, str] = {}
+        #: apps that end and are known by name no more
+        self._leaving: dict[App, None] = {}
         self._stopping = False
+        self._follower: Follower | None = None
+        if args.runlist:
+            self._follower = Follower(
+                self._library, args.runlist, args.runlist_refresh, self, node.reactor
+            )
 
     # Life
 
     def start(self) -> Deferred[None] | None:
-        if self.args.runlist:
-            # The node is there before its apps are.
-            Deferred.fromCoroutine(self._start_runlist(self.args.runlist))
+        if self._follower is not None:
+            self._follower.start()
         return None
 
-    async def _start_runlist(self, name: str) -> None:
-        try:
-            blob = await self._library.read("runlists", name)
-            runlist = Runlist.from_blob(name, blob)
-        except CocainedError as error:
-            log.warn(
-                "runlist {runlist} cannot be read, no app is started: {error}",
-                runlist=name,
-                error=error,
-            )
-            return
-        self._unstarted = dict(runlist.apps)
-        await self._start_rest()
-
-    async def _start_rest(self) -> None:
-        """Start what is left of the runlist."""
-        while self._unstarted and not self._stopping:
-            app = next(iter(self._unstarted))
-            try:
-                await self._start(app, self._unstarted.pop(app))
-            except CocainedError as error:
-                log.warn(
-                    "app {app} of runlist {runlist} cannot be started: {error}",
-                    app=app,
-                    runlist=self.args.runlist,
-                    error=error,
-                )
-
     def drain(self) -> Deferred[None] | None:
-        self._stopping = True
-        drains = [app.drain() for app in self._apps.values()]
+        self._cease()
+        drains = [app.drain() for app in (*self._apps.values(), *self._leaving)]
         return Deferred.fromCoroutine(self._everywhere(drains))
 
     def resume(self) -> Deferred[None] | None:
@@ -124,7 +112,8 @@ class NodeService(Component[NodeArgs]):
         resumed = Deferred.fromCoroutine(
             self._everywhere([app.resume() for app in self._apps.values()])
         )
-        Deferred.fromCoroutine(self._start_rest())
+        if self._follower is not None:
+            self._follower.resume()
         return resumed
 
     def report(self) -> dict[str, Any]:
@@ -147,13 +136,20 @@ class NodeService(Component[NodeArgs]):
         return report
 
     def stop(self) -> Deferred[None] | None:
-        self._stopping = True
+        self._cease()
         return Deferred.fromCoroutine(self._stop())
+
+    def _cease(self) -> None:
+        """Start nothing any more."""
+        self._stopping = True
+        if self._follower is not None:
+            self._follower.stop()
 
     async def _stop(self) -> None:
         apps, self._apps = self._apps, {}
         patience = self.node.patience
-        await self._everywhere([app.stop(patience) for app in apps.values()])
+        leaving = (*apps.values(), *self._leaving)
+        await self._everywhere([app.stop(patience) for app in leaving])
 
     async def _everywhere(
         self, coroutines: Iterable[Coroutine[Any, Any, None]]
@@ -164,6 +160,33 @@ class NodeService(Component[NodeArgs]):
                 for coroutine in coroutines
             ]
         )
+
+    # Host, for the follower of the runlist
+
+    async def start_named(self, name: str, profile: str) -> None:
+        await self._start(name, profile)
+
+    def change_profile(self, name: str, profile: str) -> None:
+        app = self._apps.get(name)
+        if app is not None:
+            changed = Deferred.fromCoroutine(app.update(profile))
+            changed.addErrback(_is_told)
+
+    def let_go(self, name: str) -> None:
+        app = self._apps.pop(name, None)
+        if app is not None:
+            self._end(app, app.leave())
+
+    def _end(self, app: App, end: Coroutine[Any, Any, None]) -> None:
+        """See an app off; the node does not stop before it is gone."""
+        self._leaving[app] = None
+        ending = Deferred.fromCoroutine(end)
+        ending.addErrback(
+            lambda failure: log.failure(
+                "app {app} did not end in order", failure=failure, app=app.name
+            )
+        )
+        ending.addCallback(lambda _: self._leaving.pop(app))
 
     # Methods
 
@@ -208,11 +231,9 @@ class NodeService(Component[NodeArgs]):
             raise AppNotRunning(
                 f"app '{name}' is not running: application is not running"
             )
-        Deferred.fromCoroutine(app.stop()).addErrback(
-            lambda failure: log.failure(
-                "app {app} did not end in order", failure=failure, app=name
-            )
-        )
+        if self._follower is not None:
+            self._follower.forget(name)
+        self._end(app, app.stop())
 
     @protocol.method(2)
     def list(self) -> Sequence[str]:
@@ -256,6 +277,11 @@ class NodeService(Component[NodeArgs]):
         if app is None:
             raise AppNotRunning(f"application {name} is not found")
         return app
+
+
+def _is_told(failure: Failure) -> None:
+    # The app has logged why it goes on with what it had, and its report says so.
+    failure.trap(CocainedError)
 
 
 def _not_in_order(failure: Failure) -> None:

@@ -363,15 +363,43 @@ class App:
             await self._release.overseer.drain()
             await self._when_alone()
 
+    async def leave(self) -> None:
+        """
+        End the app when what there is to do is done, or has had the profile's
+        seal-timeout.
+        """
+        if self.state is AppState.RUNNING:
+            patience = self._release.profile.seal_timeout
+            drained = Deferred.fromCoroutine(self.drain())
+            drained.addTimeout(patience, self._clock, lambda result, seconds: None)
+            await drained
+        await self.stop()
+
+    async def resume(self) -> None:
+        """Take events again after :meth:`drain`."""
+        if self.state is AppState.RUNNING:
+            self._is_closing = False
+            release = self._release
+            release.overseer.resume()
+            active = release.overseer.pool.active
+            await self._publication.reopen(release.profile, active)
+            self._watch_storage()
+
+    @property
+    def events(self) -> int:
+        """Events that wait or are worked on."""
+        releases = (self._release, *self._leaving)
+        return sum(each.overseer.events for each in releases if each.is_open)
+
     async def stop(self, patience: float | None = None) -> None:
         """
-        End the app.
+        End the app.  Calling it again, with less patience maybe, waits for the
+        same end.
 
         :param patience: seconds after which workers are killed, if that is
             sooner than the profile's terminate-timeout.
         """
-        if self.state is AppState.STOPPED:
-            return
+        was_stopped = self.state is AppState.STOPPED
         self.state = AppState.STOPPED
         self._is_closing = True
         self._ignore_storage()
@@ -379,4 +407,5 @@ class App:
         await self._publication.close()
         ends = [release.stop(patience) for release in (self._release, *self._leaving)]
         await gatherResults(map(Deferred.fromCoroutine, ends), consumeErrors=True)
-        log.info("app {app} has stopped", app=self.name)
+        if not was_stopped:
+            log.info("app {app} has stopped", app=self.name)

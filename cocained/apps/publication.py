@@ -58,6 +58,17 @@ class Publication:
         self._is_closed = True
         await self._unpublish()
 
+    async def reopen(self, profile: Profile, active: int) -> None:
+        """
+        Let clients find the app again, if it has workers enough.
+
+        :param profile: has the thresholds.
+        :param active: how many there are.
+        """
+        self._is_closed = False
+        if active >= profile.publish_on:
+            await self.publish()
+
     def population_changed(self, profile: Profile, active: int) -> None:
         """
         So many workers take events now.

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -45,7 +45,6 @@ class Rounds:
         self._visit = visit
         self._luck = luck
         self._call: IDelayedCall | None = None
-        self._visiting: Deferred[None] | None = None
         self._is_stopped = False
 
     def start(self) -> None:
@@ -57,23 +56,19 @@ class Rounds:
 
     def _go(self) -> None:
         self._call = None
-        visiting = self._visiting = Deferred.fromCoroutine(self._visit())
-        visiting.addErrback(self._failed).addBoth(self._went)
+        visiting = Deferred.fromCoroutine(self._visit())
+        visiting.addErrback(self._failed).addCallback(self._went)
 
     def _failed(self, failure: Failure) -> None:
-        if not (self._is_stopped and failure.check(CancelledError)):
-            log.failure("a look has failed in a way that it must not", failure)
+        log.failure("a look has failed in a way that it must not", failure)
 
     def _went(self, result: None) -> None:
-        self._visiting = None
         if not self._is_stopped:
             self._later(self._interval * (1 + JITTER * (2 * self._luck() - 1)))
 
     def stop(self) -> None:
-        """Give up the visit that is under way, and make no other."""
+        """Make no other visit; one that is under way goes on."""
         self._is_stopped = True
         if self._call is not None:
             self._call.cancel()
             self._call = None
-        if self._visiting is not None:
-            self._visiting.cancel()

@@ -62,6 +62,7 @@ class Watch:
         #: what was told last
         self._told = current
         self._is_blind = False
+        self._is_stopped = False
         self._delay = 0.0
         self._not_before = 0.0
         self._call: IDelayedCall | None = None
@@ -72,6 +73,7 @@ class Watch:
 
     def stop(self) -> None:
         """Look no more."""
+        self._is_stopped = True
         self._rounds.stop()
         if self._call is not None:
             self._call.cancel()
@@ -86,7 +88,10 @@ class Watch:
         try:
             found = await self._find()
         except CocainedError as error:
-            self._lose_sight(error)
+            if not self._is_stopped:
+                self._lose_sight(error)
+            return
+        if self._is_stopped:
             return
         if self._is_blind:
             self._is_blind = False
