@@ -74,6 +74,7 @@ class RolloverCase(RunningCase):
             self.assertEqual(isolate.stops, 1)
             self.assertFalse(any(spawn.alive for spawn in isolate.spawns))
         client = self.client()
+        self.first.take()
         self.ask(client, 1, b"still there")
         channel = self.first.take()[0][0]
         self.answer(self.first, channel, b"yes")
