@@ -12,12 +12,11 @@ import errno
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import formatEvent
 from zope.interface.verify import verifyObject
 
 from cocained.config import convert
 from cocained.errors import ConfigError, SpoolError, StorageError
-from cocained.interfaces import IRemoteService, IReporter, IResumable
+from cocained.interfaces import IRemoteService
 from cocained.services.node import NAME_LIMIT, NodeArgs, NodeService
 from cocained.storages.memory import MemoryStorage
 from cocained.test.service_case import (
@@ -33,7 +32,7 @@ MISSING = "No such file or directory"
 ALREADY = "application has already been started"
 
 
-class _NodeCase(ServiceCase):
+class NodeCase(ServiceCase):
     """A node with the documents of a few apps, none of which is started."""
 
     args = NodeArgs()
@@ -90,7 +89,7 @@ class _NodeCase(ServiceCase):
         self.node.reactor.advance(seconds)
 
 
-class StartTests(_NodeCase):
+class StartTests(NodeCase):
     """N3 to N12: starting apps."""
 
     def test_interface(self) -> None:
@@ -353,7 +352,7 @@ class StartTests(_NodeCase):
         self.assertTrue(self.successResultOf(cache.read("manifests", "echo")))
 
 
-class PauseTests(_NodeCase):
+class PauseTests(NodeCase):
     """N13, N14: pausing apps."""
 
     def test_not_running(self) -> None:
@@ -402,7 +401,7 @@ class PauseTests(_NodeCase):
         self.assertTrue(self.node.isolates[0].stopped)
 
 
-class InfoTests(_NodeCase):
+class InfoTests(NodeCase):
     """N1, N2: list and info."""
 
     def test_list(self) -> None:
@@ -501,7 +500,7 @@ class InfoTests(_NodeCase):
         self.assertEqual(self.ask(6), [1, [[7, 5], "there is no method 6"]])
 
 
-class ControlTests(_NodeCase):
+class ControlTests(NodeCase):
     """N15, N16: the number of workers."""
 
     def setUp(self) -> None:
@@ -617,7 +616,7 @@ class ControlTests(_NodeCase):
         self.assertEqual(self.isolate.spawned, [])
 
 
-class EnqueueTests(_NodeCase):
+class EnqueueTests(NodeCase):
     """N17, N18: events by way of the node."""
 
     def test_unknown(self) -> None:
@@ -665,216 +664,7 @@ class EnqueueTests(_NodeCase):
         self.assertEqual(self.ask(5, "echo3")[1][0], [7, 2])
 
 
-class RunlistTests(_NodeCase):
-    """Apps that start with the node."""
-
-    args = NodeArgs(runlist="boot")
-
-    def run_list(self) -> list[str]:
-        """Start the service; give what it logged as warnings."""
-        events = self.record_log()
-        self.assertIsNone(self.service.start())
-        return [
-            formatEvent(event)
-            for event in events
-            if event["log_level"].name in ("warn", "error")
-        ]
-
-    def test_apps(self) -> None:
-        """All apps of the list run, without workers."""
-        self.store("runlists", "boot", {"echo": "default", "echo3": "default"})
-
-        self.assertEqual(self.run_list(), [])
-
-        self.assertEqual(self.list(), ["echo", "echo3"])
-        self.assertEqual([isolate.spawned for isolate in self.node.isolates], [[], []])
-
-    def test_failing_apps(self) -> None:
-        """An app that cannot start is logged, and the others start."""
-        self.store(
-            "runlists",
-            "boot",
-            {"../x": "default", "absent": "default", "echo": "default", "z": "nope"},
-        )
-        self.store("manifests", "z", {"slave": "worker"})
-
-        warnings = self.run_list()
-
-        self.assertEqual(self.list(), ["echo"])
-        self.assertEqual(len(warnings), 3)
-        for warning, app in zip(warnings, ("../x", "absent", "z"), strict=True):
-            start = f"app {app} of runlist boot cannot be started: "
-            self.assertTrue(warning.startswith(start), warning)
-
-    def test_missing(self) -> None:
-        """A runlist that is missing is logged; the node starts."""
-        (warning,) = self.run_list()
-
-        self.assertIn("runlist boot cannot be read, no app is started", warning)
-        self.assertIn(MISSING, warning)
-        self.assertEqual(self.list(), [])
-
-    def test_broken(self) -> None:
-        """So is one that is no runlist."""
-        self.store("runlists", "boot", {"echo": 5})
-
-        (warning,) = self.run_list()
-
-        self.assertIn("'echo'", warning)
-        self.assertEqual(self.list(), [])
-
-    def test_storage_is_slow(self) -> None:
-        """The node is there before its apps are."""
-        self.store("runlists", "boot", {"echo": "default"})
-        gate: Deferred[None] = Deferred()
-        self.node.core.held["boot"] = gate
-
-        self.run_list()
-        self.assertEqual(self.list(), [])
-        gate.callback(None)
-
-        self.assertEqual(self.list(), ["echo"])
-
-    def stop_service(self) -> Deferred[None]:
-        stopped = self.service.stop()
-        assert stopped is not None
-        return stopped
-
-    def test_no_runlist(self) -> None:
-        """Without a runlist nothing is read."""
-        service = self.build(NodeArgs())
-        self.node.core.reads.clear()
-
-        self.assertIsNone(service.start())
-
-        self.assertEqual(self.node.core.reads, [])
-
-    def test_stopped_meanwhile(self) -> None:
-        """A node that stops while its runlist is read starts no app any more."""
-        self.store("runlists", "boot", {"echo": "default"})
-        gate: Deferred[None] = Deferred()
-        self.node.core.held["boot"] = gate
-        self.run_list()
-        self.successResultOf(self.stop_service())
-
-        gate.callback(None)
-
-        self.assertEqual(self.list(), [])
-        self.assertEqual(self.node.directory.endpoints("echo"), ())
-
-    def test_stopped_between_apps(self) -> None:
-        """Nor the rest of the list, when it stops in the midst of it."""
-        events = self.record_log()
-        self.store("runlists", "boot", {"echo": "default", "echo2": "default"})
-        gate: Deferred[None] = Deferred()
-        self.node.core.held["echo"] = gate
-        self.run_list()
-        self.successResultOf(self.stop_service())
-
-        gate.callback(None)
-
-        self.assertEqual(self.list(), [])
-        self.assertEqual(self.node.directory.endpoints("echo"), ())
-        self.assertEqual(self.node.directory.endpoints("echo2"), ())
-        self.assertEqual([event for event in events if event.get("app") == "echo2"], [])
-
-
-class ResumeTests(_NodeCase):
-    """A node that serves again."""
-
-    args = NodeArgs(runlist="boot")
-
-    def drain(self) -> None:
-        drained = self.service.drain()
-        assert drained is not None
-        self.successResultOf(drained)
-
-    def resume(self) -> None:
-        resumed = self.service.resume()
-        assert resumed is not None
-        self.successResultOf(resumed)
-
-    def test_interfaces(self) -> None:
-        """It can resume, and reports."""
-        self.assertTrue(verifyObject(IResumable, self.service))
-        self.assertTrue(verifyObject(IReporter, self.service))
-
-    def test_apps(self) -> None:
-        """Apps are offered again, and can be started again."""
-        self.started("echo")
-        self.drain()
-        self.assertEqual(self.node.directory.endpoints("echo"), ())
-
-        self.resume()
-
-        self.assertEqual(len(self.node.directory.endpoints("echo")), 1)
-        self.started("echo2")
-
-    def test_runlist(self) -> None:
-        """What the drain kept from being started with the node is started now."""
-        self.store("runlists", "boot", {"echo": "default", "echo2": "default"})
-        gate: Deferred[None] = Deferred()
-        self.node.core.held["echo"] = gate
-        self.service.start()
-        self.drain()
-        del self.node.core.held["echo"]
-        gate.callback(None)
-        self.assertEqual(self.list(), ["echo"])
-        self.assertEqual(self.node.directory.endpoints("echo"), ())
-
-        self.resume()
-
-        self.assertEqual(self.list(), ["echo", "echo2"])
-        self.assertEqual(len(self.node.directory.endpoints("echo")), 1)
-        self.assertEqual(len(self.node.directory.endpoints("echo2")), 1)
-
-    def test_came_up_meanwhile(self) -> None:
-        """An app that was spooling takes no events while the node is at rest."""
-        self.node.spooling = Deferred()
-        self.open(0, "echo", "default")
-        self.drain()
-
-        self.node.spooling.callback(None)
-        self.client.receive()
-
-        self.assertEqual(self.info("echo")["state"], "running")
-        self.assertEqual(self.node.directory.endpoints("echo"), ())
-        self.assertEqual(self.ask(5, "echo", "late")[1][0], [12, 32])
-
-
-class ReportTests(_NodeCase):
-    """What operators are told."""
-
-    def test_quiet(self) -> None:
-        """Apps without events are counted, and are not busy."""
-        self.started("echo", "echo2")
-
-        self.assertEqual(self.service.report(), {"apps": 2, "busy": 0, "requests": 0})
-
-    def test_busy(self) -> None:
-        """Events are counted, at work or not, and the apps that have any."""
-        self.started("echo", "echo2")
-        for _ in range(3):
-            self.open(5, "echo", "event")
-
-        self.assertEqual(self.service.report(), {"apps": 2, "busy": 1, "requests": 3})
-
-    def test_broken(self) -> None:
-        """Broken apps are a problem, with their names and the remedy."""
-        self.node.spooling = SpoolError("no archive")
-        self.start("echo2")
-        self.start("echo")
-
-        report = self.service.report()
-
-        self.assertEqual(
-            report["problem"],
-            "broken apps: echo, echo2; their info says why, and what mends them is"
-            " to start them again",
-        )
-
-
-class StopTests(_NodeCase):
+class StopTests(NodeCase):
     """Drain and stop."""
 
     def request(self) -> tuple[Client, MemoryWorker]:
@@ -975,7 +765,7 @@ class StopTests(_NodeCase):
         self.assertEqual(self.list(), [])
 
 
-class ArgumentTests(_NodeCase):
+class ArgumentTests(NodeCase):
     """The arguments of the service."""
 
     def test_original(self) -> None:
