@@ -123,6 +123,25 @@ class ImageTests(EngineCase):
             {"username": "me", "password": "p", "serveraddress": "h:1"},
         )
 
+    def test_registry_digest(self) -> None:
+        """A registry tells which image it has, with the same credentials."""
+        auth = RegistryAuth("me", "secret")
+        self.client = self.make_client(registry_auth={"h:1": auth})
+        called, exchange = self.call("registry_digest", "h:1/a")
+        self.assertEqual(exchange.line, "GET /v1.41/distribution/h:1/a:latest/json")
+        self.assertIn("x-registry-auth", exchange.headers)
+
+        exchange.answer({"Descriptor": {"digest": ID, "size": 7}, "Platforms": []})
+
+        self.assertEqual(self.successResultOf(called), ID)
+
+    def test_registry_has_none(self) -> None:
+        """An image that is not there is an error of its own."""
+        called, exchange = self.call("registry_digest", "h:1/a")
+        exchange.answer({"message": "manifest unknown"}, "404 Not Found")
+
+        self.failureResultOf(called, errors.NotFound)
+
     def test_pull_fails_inside(self) -> None:
         """An error line ends a pull with the engine's words."""
         called, exchange = self.call("pull", "a")

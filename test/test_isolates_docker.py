@@ -23,7 +23,7 @@ from zope.interface.verify import verifyObject
 
 from cocained.config import convert
 from cocained.errors import SpawnError, SpoolError
-from cocained.interfaces import IIsolate, INode, ISpoolProgress
+from cocained.interfaces import ICodeVersion, IIsolate, INode, ISpoolProgress
 from cocained.isolates.docker import DockerIsolate, orphans
 from cocained.isolates.docker.dock import Dock
 from cocained.isolates.docker.isolate import STOP_PATIENCE
@@ -122,7 +122,57 @@ class PluginTests(IsolateCase):
         """It is an isolate that tells its progress."""
         self.assertTrue(verifyObject(IIsolate, self.make()))
         self.assertTrue(verifyObject(ISpoolProgress, self.make()))
+        self.assertTrue(verifyObject(ICodeVersion, self.make()))
         self.assertIsNone(self.make().progress)
+
+
+class CodeVersionTests(IsolateCase):
+    """Which image a release would have (row 187)."""
+
+    def ask(self, **keys: Any) -> tuple[Deferred[str], Exchange]:
+        asked = self.make(**keys).code_version()
+        self.greet()
+        return asked, self.accept()
+
+    def test_pulled(self) -> None:
+        """Where it is pulled each time, the registry's digest counts."""
+        asked, exchange = self.ask(registry="hub:5000", repository="team")
+        self.assertEqual(
+            exchange.line, "GET /v1.41/distribution/hub:5000/team/app:latest/json"
+        )
+        exchange.answer({"Descriptor": {"digest": DIGEST}})
+
+        self.assertEqual(self.successResultOf(asked), DIGEST)
+
+    def test_local(self) -> None:
+        """Where it never is, the engine's own image counts."""
+        asked, exchange = self.ask()
+        self.assertEqual(exchange.line, "GET /v1.41/images/app:latest/json")
+        exchange.answer({"Id": ID})
+
+        self.assertEqual(self.successResultOf(asked), ID)
+
+    def test_fixed(self) -> None:
+        """What is never asked for again cannot change."""
+        for keys in ({"pull": "missing"}, {"image": f"app@{DIGEST}"}):
+            asked = self.make(registry="hub:5000", **keys).code_version()
+            self.assertEqual(self.successResultOf(asked), "")
+        self.assert_nothing_left()
+
+    def test_cannot_tell(self) -> None:
+        """An engine that cannot ask a registry (Podman) leaves it at documents."""
+        asked, exchange = self.ask(registry="hub:5000")
+        exchange.answer(None, "404 Not Found")
+
+        self.assertEqual(self.successResultOf(asked), "")
+
+    def test_registry_is_down(self) -> None:
+        """What goes wrong is said as in a spool."""
+        asked, exchange = self.ask(registry="hub:5000")
+        exchange.answer({"message": "connection refused"}, "500 Server Error")
+
+        error = self.failureResultOf(asked, SpoolError).value
+        self.assertIn("cannot find hub:5000/app:latest", str(error))
 
 
 class SpoolTests(IsolateCase):

@@ -311,7 +311,7 @@ class RefreshTests(NodeCase):
         self.service._follower._ours.add("echo2")  # type: ignore[union-attr]
         self.store("runlists", "boot", {"echo2": "default"})
         self.look()
-        client, worker = self.event("echo2", 1)
+        client, _ = self.event("echo2", 1)
         self.store("runlists", "boot", {})
         self.look(2)
         self.assertEqual(client.receive(), [])
@@ -360,7 +360,7 @@ class RefreshTests(NodeCase):
 
     def test_stop(self) -> None:
         """A node that stops looks no more, and waits for those that leave."""
-        _, worker = self.event("echo", 0)
+        self.event("echo", 0)
         self.store("runlists", "boot", {})
         self.look()
         stopped = self.service.stop()

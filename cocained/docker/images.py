@@ -12,7 +12,7 @@ from typing import Any
 from cocained.docker.auth import RegistryAuth
 from cocained.docker.calls import Calls, call
 from cocained.docker.errors import ImageError
-from cocained.docker.models import Created, Image, ImageSummary
+from cocained.docker.models import Created, Distribution, Image, ImageSummary
 from cocained.docker.progress import Complaint, Progress, ProgressParser
 from cocained.docker.reference import (
     Reference,
@@ -116,6 +116,27 @@ class ImageCalls(Calls):
         )
         await self._run(request, on_progress)
         return await self._inspect(str(wanted))
+
+    @call
+    async def registry_digest(
+        self, reference: str | Reference, auth: RegistryAuth | None = None
+    ) -> str:
+        """
+        Ask a registry which image it has, without fetching that; API 1.30.
+
+        :param reference: without tag and digest it means ``latest``.
+        :param auth: goes before the client's own credentials.
+        :returns: digest of the manifest, or of the list of manifests.
+        :raises NotFound: there is none, or the engine cannot ask (Podman).
+        """
+        wanted = _parsed(reference).pinned()
+        request = Request(
+            f"ask the registry for {wanted}",
+            "GET",
+            f"/distribution/{quoted(str(wanted))}/json",
+            headers={"X-Registry-Auth": self._credentials.header(wanted, auth)},
+        )
+        return (await self._transport.fetch(request, Distribution)).descriptor.digest
 
     @call
     async def push(

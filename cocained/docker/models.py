@@ -75,6 +75,18 @@ class Image(msgspec.Struct, frozen=True, rename="pascal"):
     config: ImageConfig = ImageConfig()
 
 
+class Descriptor(msgspec.Struct, frozen=True):
+    """What a registry says of a manifest."""
+
+    digest: str = ""
+
+
+class Distribution(msgspec.Struct, frozen=True, rename="pascal"):
+    """What a registry has under a name."""
+
+    descriptor: Descriptor = Descriptor()
+
+
 class ImageSummary(msgspec.Struct, frozen=True, rename="pascal"):
     """One line of the list of images; ``created`` is in seconds of UNIX time."""
 

@@ -21,6 +21,7 @@ from cocained.docker.errors import DockerError, NotFound
 from cocained.docker.models import Image
 from cocained.errors import SpawnError, SpoolError
 from cocained.interfaces import (
+    ICodeVersion,
     IIsolate,
     INode,
     ISpoolProgress,
@@ -43,7 +44,7 @@ log = Logger()
 STOP_PATIENCE = 10.0
 
 
-@implementer(IIsolate, ISpoolProgress)
+@implementer(IIsolate, ICodeVersion, ISpoolProgress)
 class DockerIsolate(Component[DockerArgs]):
     """Types ``docker`` and ``legacy_docker``."""
 
@@ -141,6 +142,31 @@ class DockerIsolate(Component[DockerArgs]):
             raise explained(SpoolError, f"cannot pull {reference}", error) from error
         finally:
             self._pull = None
+
+    # Updates
+
+    def code_version(self) -> Deferred[str]:
+        return Deferred.fromCoroutine(self._code_version())
+
+    async def _code_version(self) -> str:
+        """
+        Say which image :meth:`spool` would take.
+
+        A tag that is pulled only if it is missing, and a digest, are what they
+        are: nobody has to be asked.
+        """
+        reference = checks.find_reference(self.args, self.name)
+        try:
+            if self.args.policy == "never":
+                return (await self._client.inspect_image(reference)).id
+            if self.args.policy == "always" and not reference.digest:
+                return await self._client.registry_digest(reference, self.args.auth)
+        except NotFound:
+            # The spool will say so, if it is not that the engine cannot ask.
+            return ""
+        except DockerError as error:
+            raise explained(SpoolError, f"cannot find {reference}", error) from error
+        return ""
 
     # Spawn
 
