@@ -173,7 +173,7 @@ LIMITS = (
         "the rest becomes the next line",
     ),
     Limit(
-        "cocained.apps.app.LOG_RATE",
+        "cocained.apps.scribe.LOG_RATE",
         "lines",
         "a second that ``log-output`` lets one worker write to the node's log",
         "the rest of that second is not logged, and the log says so",

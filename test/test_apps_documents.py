@@ -260,6 +260,7 @@ class ProfileTests(_Documents):
                 "log-output": False,
                 "publish-on": 0,
                 "unpublish-under": 0,
+                "auto-update": 0.0,
                 "isolate": {"type": "process", "args": {}},
                 "recycle": {"requests": 0, "age": 0.0, "memory": 0, "jitter": 0.1},
             },

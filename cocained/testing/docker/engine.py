@@ -68,7 +68,8 @@ class Engine(Daemon):
         # That of the machine's own engine may say anything.
         settings = self.directory / "daemon.json"
         settings.write_text("{}")
-        name = self.directory.name
+        # A namespace has no two "_" in a row, nor one at an end.
+        name = self.directory.name.replace("_", "0")
         return [
             *("dockerd", "--host", self.address, "--log-level", "warn"),
             *("--config-file", str(settings)),
