@@ -21,7 +21,7 @@ from cocained.errors import (
     UnknownPlugin,
 )
 from cocained.interfaces import IRemoteService, ISpoolProgress
-from cocained.test.app_case import CLOSE, ENQUEUE, INFO
+from cocained.test.app_case import ENQUEUE, INFO
 from cocained.test.running_case import RunningCase
 from cocained.testing import (
     MemoryIsolate,
@@ -366,61 +366,6 @@ class StopTests(RunningCase):
         self.successResultOf(stopped)
         self.assertEqual(self.isolates[0].spawns[0].killed, 1)
 
-    def test_drain(self) -> None:
-        """Draining takes back the service and finishes what there is."""
-        app = self.start()
-        client = self.client()
-        client.send(1, ENQUEUE, b"event")
-        worker = self.worker(app)
-
-        drained = Deferred.fromCoroutine(app.drain())
-        self.assertEqual(self.node.directory.services, {})
-        self.assertNoResult(drained)
-        worker.close(2)
-        client.send(1, CLOSE)
-
-        self.successResultOf(drained)
-
-    def test_resume(self) -> None:
-        """A drain can be undone: the service is back, and takes events."""
-        app = self.start()
-        self.successResultOf(Deferred.fromCoroutine(app.drain()))
-
-        self.successResultOf(Deferred.fromCoroutine(app.resume()))
-
-        client = self.client()
-        client.send(1, ENQUEUE, b"event")
-        self.assertEqual(app.events, 1)
-        self.worker(app).close(2)
-        client.send(1, CLOSE)
-        self.assertEqual(app.events, 0)
-
-    def test_resume_without_workers(self) -> None:
-        """A service that waits for workers still does."""
-        app = self.start(publish_on=2)
-        self.successResultOf(Deferred.fromCoroutine(app.drain()))
-
-        self.successResultOf(Deferred.fromCoroutine(app.resume()))
-
-        self.assertEqual(self.node.directory.services, {})
-
-    def test_drained_is_not_published(self) -> None:
-        """Workers that come while the app rests do not bring its service back."""
-        app = self.start(publish_on=1, **{"pool-limit": 1})
-        self.successResultOf(Deferred.fromCoroutine(app.drain()))
-
-        app.population_changed(1)
-
-        self.assertEqual(self.node.directory.services, {})
-
-    def test_resume_before_the_start(self) -> None:
-        """An app that is not there yet has no events, and nothing to undo."""
-        app = self.make()
-
-        self.successResultOf(Deferred.fromCoroutine(app.resume()))
-
-        self.assertEqual((app.events, self.node.directory.services), (0, {}))
-
     def test_before_the_start(self) -> None:
         """An app that is not there yet takes nothing and reports nothing."""
         app = self.make()
@@ -430,9 +375,3 @@ class StopTests(RunningCase):
         session: Any = None
         self.assertRaises(AppStopped, app.enqueue, session, 1, [], b"event")
         self.assertRaises(AppStopped, app.report)
-
-    def test_drain_broken(self) -> None:
-        """An app that does not run has nothing to drain."""
-        app = self.make()
-
-        self.successResultOf(Deferred.fromCoroutine(app.drain()))

@@ -8,7 +8,7 @@ import errno
 from typing import Any
 
 import msgpack
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import formatEvent
 
 from cocained.apps.library import Library
@@ -25,11 +25,13 @@ class Core(MemoryStorage):
     """A storage that does not answer when a test says so."""
 
     failure: StorageError | None = None
+    gate: Deferred[None] | None = None
 
     def version(self, collection: str, key: str) -> Deferred[str]:
         if self.failure is not None:
-            raise self.failure
-        return super().version(collection, key)
+            return fail(self.failure)
+        answer = super().version(collection, key)
+        return answer if self.gate is None else self.gate.addCallback(lambda _: answer)
 
 
 class Host:
@@ -366,3 +368,70 @@ class StopTests(FollowerCase):
         self.assertEqual(self.take(), [])
         self.assertEqual(self.warnings(), [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class ResumeTests(FollowerCase):
+    """The node goes on after a rest."""
+
+    def test_new_ones(self) -> None:
+        """What has changed meanwhile is done then."""
+        self.begin({"a": "x"})
+        self.take()
+        self.follower.stop()
+        self.put({"b": "x"})
+        self.assertEqual(self.pass_looks(3), [])
+
+        self.follower.resume()
+
+        self.assertEqual(self.pass_looks(), [("let go", "a"), ("start", "b", "x")])
+
+    def test_rest(self) -> None:
+        """Apps that were not started any more are started."""
+        gate = self.host.gate = Deferred()
+        self.begin({"a": "x", "b": "x"})
+        self.follower.stop()
+        self.host.gate = None
+        gate.callback(None)
+        self.assertEqual(self.take(), [("start", "a", "x")])
+
+        self.follower.resume()
+
+        self.assertEqual(self.take(), [("start", "b", "x")])
+        self.assertEqual(self.pass_looks(5), [])
+
+    def test_amid_a_start(self) -> None:
+        """A rest that is shorter than a start does not double the looks."""
+        gate = self.host.gate = Deferred()
+        self.begin({"a": "x"})
+        self.follower.stop()
+        self.follower.resume()
+        self.host.gate = None
+
+        gate.callback(None)
+
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)
+
+    def test_amid_a_look(self) -> None:
+        """A change that a look has found and not used is found again."""
+        self.begin({"a": "x"})
+        self.take()
+        self.put({"b": "x"})
+        gate = self.core.gate = Deferred()
+        self.pass_looks()
+        self.follower.stop()
+        self.core.gate = None
+        gate.callback(None)
+        self.assertEqual(self.take(), [])
+
+        self.follower.resume()
+
+        self.assertEqual(self.pass_looks(), [("let go", "a"), ("start", "b", "x")])
+
+    def test_nothing_to_resume(self) -> None:
+        """One that was not stopped goes on as it did."""
+        self.begin({"a": "x"})
+        self.take()
+
+        self.follower.resume()
+
+        self.assertEqual(len(self.clock.getDelayedCalls()), 1)

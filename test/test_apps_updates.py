@@ -243,3 +243,68 @@ class SameAgainTests(AutoUpdateCase):
         self.put("manifests", "echo", {"slave": "newer"})
         self.settle()
         self.assertEqual(len(self.isolates), 3)
+
+
+class RestTests(AutoUpdateCase):
+    """An app that rests, and goes on."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.start_with(1)
+
+    def rest(self) -> None:
+        """Drain the app; an update that is under way is given up."""
+        drained: Any = Deferred.fromCoroutine(self.app.drain())
+        self.pass_looks(2)
+        self.successResultOf(drained)
+
+    def go_on(self) -> None:
+        """Let it take events again."""
+        self.successResultOf(Deferred.fromCoroutine(self.app.resume()))
+
+    def test_found_afterwards(self) -> None:
+        """What changed while it rested is found when it goes on."""
+        self.rest()
+        self.put("manifests", "echo", {"slave": "newer"})
+        self.pass_looks(3)
+        self.assertEqual(len(self.isolates), 1)
+
+        self.go_on()
+        self.settle()
+
+        self.assertEqual(self.coming.spawns[0].executable, "newer")
+        self.roll()
+
+    def test_given_up(self) -> None:
+        """An update that the rest has ended is begun anew."""
+        self.put("manifests", "echo", {"slave": "newer"})
+        self.settle()
+        self.rest()
+        self.assertEqual(self.told()["state"], "failed")
+        self.assertFalse(self.coming.spawns[0].alive)
+
+        self.go_on()
+        self.settle()
+
+        self.roll()
+
+    def test_events_of_both(self) -> None:
+        """Events at the release that leaves count, and are waited for."""
+        client = self.client()
+        self.ask(client, 1)
+        old = self.first
+        self.put("manifests", "echo", {"slave": "newer"})
+        self.settle()
+        self.roll()
+        self.ask(client, 2)
+        self.assertEqual(self.app.events, 2)
+        drained: Any = Deferred.fromCoroutine(self.app.drain())
+        self.answer(self.first, 2, b"")
+        self.assertNoResult(drained)
+
+        self.answer(old, 2, b"")
+        old.terminate(14)
+        self.clock.pass_time(2)
+
+        self.successResultOf(drained)
+        self.assertEqual(self.app.events, 0)
