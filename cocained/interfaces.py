@@ -513,7 +513,9 @@ class IIsolate(IComponent):
     """
     The means to run the workers of one app; *name* is the app's name.
 
-    One object serves all workers of an app, from its start to its stop.
+    One object serves all workers of one release of an app, from its start to its
+    stop.  While a new version takes over, the objects of two releases are in use:
+    neither may take from the other what its workers need.
     """
 
     def spool() -> Deferred[None]:

@@ -47,8 +47,11 @@ UNBUILT: Mapping[str, Unbuilt] = {
     "row 144": THREADS,
 }
 
-#: Rows of which each has a test: workers and clients, pools, streams, clusters.
-ROWS = frozenset((*range(98, 129), 134, *range(143, 147), 155, 156, *range(256, 261)))
+#: Rows of which each has a test: workers and clients, pools, streams, clusters,
+#: releases.
+ROWS = frozenset(
+    (*range(98, 129), 134, *range(143, 147), 155, 156, 187, *range(256, 261))
+)
 
 #: The probes, in their order.
 PROBES = """

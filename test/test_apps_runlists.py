@@ -1,5 +1,5 @@
 """
-The apps of a runlist: started with the node, and kept up with (rows 134, 147, 187).
+The apps of a runlist: started with the node, and kept up with (rows 134, 187).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 # -*- test-case-name: cocained.test.live.test_rollover -*-
 """
 New versions of an app come into service by themselves, on every node that runs
-it (rows 134, 147, 187), and no request fails for it.
+it (rows 134, 187), and no request fails for it.
 """
 
 from __future__ import annotations
@@ -248,7 +248,7 @@ class TwoNodesTests(EditionCase):
     def test_everywhere(self) -> None:
         """
         An app that is created by way of one node is hosted, updated and ended by
-        all of them, without anybody asking them to (rows 134, 147, 187).
+        all of them, without anybody asking them to (rows 134, 187).
         """
         store = str(self.node.directory / "store")
         changes = {**self.changes, "storages": {"core": {"args": {"path": store}}}}
