@@ -8,6 +8,7 @@ import errno
 import os
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.logger import LogLevel
 from zope.interface import implementer
 
@@ -157,6 +158,8 @@ class RefusalTests(RolloverCase):
 
     def test_not_running(self) -> None:
         """An app that does not run cannot be updated."""
+        self.successResultOf(Deferred.fromCoroutine(self.app.drain()))
+        self.failureResultOf(self.update(), AppStopped)
         self.stop(self.app)
 
         self.failureResultOf(self.update(), AppStopped)
@@ -212,6 +215,23 @@ class SupersedeTests(RolloverCase):
 
         self.failureResultOf(former, AppStopped)
         self.assertEqual([i.stops for i in self.isolates], [0, 1, 0])
+        self.worker(self.app)
+        self.clock.pass_time(0)
+        self.successResultOf(done)
+
+    def test_while_loading(self) -> None:
+        """Whatever one that was given up stumbles over is of no interest."""
+        gate = self.core.gate = Deferred()
+        former = self.update()
+        self.core.gate = None
+        events = self.logged()
+
+        done = self.update()
+        gate.errback(StorageError(errno.EIO, "it is down"))
+
+        self.failureResultOf(former, AppStopped)
+        errors = [e for e in events if e["log_level"] is LogLevel.error]
+        self.assertEqual(errors, [])
         self.worker(self.app)
         self.clock.pass_time(0)
         self.successResultOf(done)

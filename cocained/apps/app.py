@@ -223,8 +223,8 @@ class App:
             another one.
         :raises CocainedError: the new release cannot serve; the old one does.
         """
-        if self.state is not AppState.RUNNING:
-            raise AppStopped(f"the application is {self.state.value}: Broken pipe")
+        if self.state is not AppState.RUNNING or self._is_closing:
+            raise AppStopped("the application takes no events: Broken pipe")
         self._give_up_rollover()
         endpoint = next_path(self._node.runtime, self.name)
         release = self._make_release(profile or self.profile, endpoint)

@@ -84,9 +84,11 @@ class Rollover:
         try:
             await self._prepare(stats, wanted, when_alone)
         except Exception as problem:
+            if self.is_over:
+                # Whatever it stumbled over on its way out.
+                raise AppStopped("the update was given up") from problem
             error = cause(problem)
-            if not self.is_over:
-                self._fail(error)
+            self._fail(error)
             raise error from problem
 
     async def _prepare(
