@@ -83,6 +83,22 @@ class LocatorCode(IntEnum):
     GATEWAY_MISSING = 5
 
 
+class UnicornCode(IntEnum):
+    """Codes of :attr:`Category.UNICORN`."""
+
+    CHILD_NOT_ALLOWED = 1
+    INVALID_TYPE = 2
+    INVALID_VALUE = 3
+    UNKNOWN = 4
+    INVALID_NODE_NAME = 5
+    INVALID_PATH = 6
+    VERSION_NOT_ALLOWED = 7
+    NO_NODE = 8
+    NODE_EXISTS = 9
+    CONNECTION_LOSS = 10
+    BACKEND_INTERNAL = 11
+
+
 class NodeCode(IntEnum):
     """Codes of :attr:`Category.NODE`."""
 
@@ -340,6 +356,78 @@ class StorageError(CocainedError):
         """Keep the code of *error*; name *place* as the reference does (S1)."""
         code = error.errno or errno.EIO
         return cls(code, f"{place}: {os.strerror(code)}")
+
+
+class UnicornError(CocainedError):
+    """A coordination backend could not do what was asked."""
+
+    category: int = Category.UNICORN
+    code: int = UnicornCode.BACKEND_INTERNAL
+
+
+class ChildNotAllowed(UnicornError):
+    """The node has children, and this is for nodes without."""
+
+    code = UnicornCode.CHILD_NOT_ALLOWED
+
+
+class InvalidType(UnicornError):
+    """A number was needed and there is none."""
+
+    code = UnicornCode.INVALID_TYPE
+
+
+class InvalidValue(UnicornError):
+    """A value that cannot be stored, or bytes that are no value."""
+
+    code = UnicornCode.INVALID_VALUE
+
+
+class InvalidNodeName(UnicornError):
+    """A lock's path has children that are no locks."""
+
+    code = UnicornCode.INVALID_NODE_NAME
+
+
+class InvalidPath(UnicornError):
+    """Text that is no path of a node."""
+
+    code = UnicornCode.INVALID_PATH
+
+
+class VersionNotAllowed(UnicornError):
+    """A version that no node has, or that this node has no longer."""
+
+    code = UnicornCode.VERSION_NOT_ALLOWED
+
+
+class NoNode(UnicornError):
+    """There is no node at that path, or no longer."""
+
+    code = UnicornCode.NO_NODE
+
+
+class NodeExists(UnicornError):
+    """There is a node at that path already."""
+
+    code = UnicornCode.NODE_EXISTS
+
+
+class ConnectionLoss(UnicornError):
+    """
+    The backend cannot be reached, or its session has ended.
+
+    Whether a change that failed so took effect is unknown.
+    """
+
+    code = UnicornCode.CONNECTION_LOSS
+
+
+class UnicornBusy(UnicornError):
+    """As much is going on as may; nothing was done, and later it may be."""
+
+    category = Category.GENERIC
+    code = errno.EAGAIN
 
 
 class IsolateError(CocainedError):

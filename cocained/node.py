@@ -5,8 +5,9 @@ stopped in reverse.
 
 ::
 
-    loggers ─▶ storages ─▶ services ─▶ ports                                start
-    withdrawn ─▶ ports closed ─▶ drained ─▶ services ─▶ storages ─▶ loggers  stop
+    loggers ─▶ storages ─▶ unicorns ─▶ services ─▶ ports                    start
+    withdrawn ─▶ ports closed ─▶ drained                                     stop
+              ─▶ services ─▶ unicorns ─▶ storages ─▶ loggers
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from cocained.interfaces import (
     IReactor,
     IRemoteService,
     IStorage,
+    IUnicorn,
 )
 from cocained.overview import overview
 from cocained.repository import Repository
@@ -157,6 +159,10 @@ class Node(Service):
             name: BoundedStorage(storage, reactor, limits.storage)
             for name, storage in storages.items()
         }
+        self._unicorns: dict[str, IUnicorn] = {
+            name: self._build("unicorn", ("unicorns", name), name, unicorn)
+            for name, unicorn in sorted(config.unicorns.items())
+        }
         self._services: dict[str, IRemoteService] = {
             name: self._build("service", ("services", name), name, service)
             for name, service in sorted(config.services.items())
@@ -165,6 +171,8 @@ class Node(Service):
         self._components: dict[str, IComponent] = {
             f"storages.{name}": storage for name, storage in storages.items()
         }
+        for name, unicorn in self._unicorns.items():
+            self._components[f"unicorns.{name}"] = unicorn
         for name, service in self._services.items():
             self._components[f"services.{name}"] = service
         self._draining = Draining(
@@ -211,6 +219,15 @@ class Node(Service):
             raise self.config.where.error(
                 f"there is no storage {name!r}, which is needed; add it",
                 ("storages", name),
+            ) from None
+
+    def unicorn(self, name: str) -> IUnicorn:
+        try:
+            return self._unicorns[name]
+        except KeyError:
+            raise self.config.where.error(
+                f"there is no unicorn {name!r}, which is needed; add it",
+                ("unicorns", name),
             ) from None
 
     def component(
@@ -266,7 +283,8 @@ class Node(Service):
 
     async def _start(self) -> None:
         self._prepare()
-        for component in (*self._loggers, *self._storages.values()):
+        first = (*self._loggers, *self._storages.values(), *self._unicorns.values())
+        for component in first:
             await self._start_one(component)
         for service in self._services.values():
             await self._start_one(service)

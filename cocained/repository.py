@@ -44,6 +44,7 @@ _INTERFACES: dict[str, InterfaceClass] = {
     "isolate": interfaces.IIsolate,
     "cluster": interfaces.ICluster,
     "driver": interfaces.IDriver,
+    "unicorn": interfaces.IUnicorn,
 }
 
 

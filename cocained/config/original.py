@@ -23,7 +23,6 @@ VERSIONS = (2, 3, 4)
 
 #: Sections of the original that are accepted and ignored, with the reason.
 IGNORED = {
-    "unicorns": "coordination backends are configured at the plugins that use them",
     "authentications": "every peer is trusted, as with type 'promiscuous'",
     "authorizations": "every peer may do everything, as with type 'disabled'",
     "senders": "metrics are not sent, they are asked for",

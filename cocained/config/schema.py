@@ -325,6 +325,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "one called ``cache``, if there is any, is asked first.",
         ),
     ] = {}
+    unicorns: Annotated[
+        dict[Name, ComponentConfig],
+        Meta(
+            description="Coordination backends, by name: for the service ``unicorn``"
+            " and for cluster plugins.",
+        ),
+    ] = {}
     limits: Annotated[LimitsConfig, Meta(description="Bounds on peers.")] = (
         LimitsConfig()
     )

@@ -20,14 +20,22 @@ class Upstream:
     """
     The answering half of a streaming channel.
 
+    :param pack_list: packs the values of a message.
     :raises InvalidTrace: the headers of the request hold a bad trace.
     """
 
-    __slots__ = ("_channel", "_headers", "_session", "closed")
+    __slots__ = ("_channel", "_headers", "_pack", "_session", "closed")
 
-    def __init__(self, session: Session, channel: int, headers: list[Header]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        channel: int,
+        headers: list[Header],
+        pack_list: Callable[[list[Any]], bytes] = pack,
+    ) -> None:
         self._session = session
         self._channel = channel
+        self._pack = pack_list
         self._headers = reply_headers(headers) if headers else UNTRACED
         #: whether the last message has been sent
         self.closed = False
@@ -64,7 +72,7 @@ class Upstream:
                 (
                     frame_head(self._channel),
                     bytes((kind,)),
-                    pack(values),
+                    self._pack(values),
                     self._headers if headers is None else headers,
                 )
             )

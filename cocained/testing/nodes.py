@@ -22,6 +22,7 @@ from cocained.interfaces import (
     IReactor,
     IRemoteService,
     IStorage,
+    IUnicorn,
     IWorkerHandle,
     IWorkerObserver,
 )
@@ -227,6 +228,7 @@ class FakeNode:
 
     :ivar clock: its reactor, as a test uses it.
     :ivar storages: by name; a test puts them there.
+    :ivar unicorns: the same.
     :ivar factories: of plugins, by category and type.
     :ivar state: ``serving``, ``draining`` or ``drained``.
     :ivar drains: the time that each drain was given, and its end, which is the
@@ -247,6 +249,7 @@ class FakeNode:
         self.wiring = Wiring(self.reactor, limits)
         self.directory = MemoryDirectory(self)
         self.storages: dict[str, IStorage] = {}
+        self.unicorns: dict[str, IUnicorn] = {}
         self.factories: dict[tuple[str, str], Callable[..., Any]] = {
             ("isolate", "memory"): MemoryIsolate
         }
@@ -262,6 +265,12 @@ class FakeNode:
             return self.storages[name]
         except KeyError:
             raise ConfigError(f"there is no storage {name!r}") from None
+
+    def unicorn(self, name: str) -> IUnicorn:
+        try:
+            return self.unicorns[name]
+        except KeyError:
+            raise ConfigError(f"there is no unicorn {name!r}") from None
 
     def component(self, category: str, type: str, name: str, args: Any) -> Any:
         factory = self.factories.get((category, type))

@@ -14,6 +14,9 @@ node_service_v2 = Entry("service", "node::v2", "cocained.services.node.NodeServi
 storage_service = Entry(
     "service", "storage", "cocained.services.storage.StorageService"
 )
+unicorn_service = Entry(
+    "service", "unicorn", "cocained.services.unicorn.UnicornService"
+)
 
 files_storage = Entry("storage", "files", "cocained.storages.files.FilesStorage")
 memory_storage = Entry("storage", "memory", "cocained.storages.memory.MemoryStorage")
@@ -44,4 +47,20 @@ legacy_process_isolate = Entry(
 docker_isolate = Entry("isolate", "docker", "cocained.isolates.docker.DockerIsolate")
 legacy_docker_isolate = Entry(
     "isolate", "legacy_docker", "cocained.isolates.docker.DockerIsolate"
+)
+
+zookeeper_cluster = Entry(
+    "cluster", "zookeeper", "cocained.clusters.zookeeper.ZookeeperCluster"
+)
+unicorn_cluster = Entry(
+    "cluster", "unicorn", "cocained.clusters.zookeeper.UnicornCluster"
+)
+
+files_unicorn = Entry("unicorn", "files", "cocained.unicorns.files.FilesUnicorn")
+memory_unicorn = Entry("unicorn", "memory", "cocained.unicorns.memory.MemoryUnicorn")
+zookeeper_unicorn = Entry(
+    "unicorn",
+    "zookeeper",
+    "cocained.unicorns.zookeeper.ZookeeperUnicorn",
+    "zookeeper",
 )

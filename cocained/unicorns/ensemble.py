@@ -1,0 +1,255 @@
+# -*- test-case-name: cocained.test.test_unicorns_ensemble -*-
+"""
+A keeper in ZooKeeper, through kazoo.
+
+::
+
+    reactor    operation ──▶ client ─┐              ┌─▶ answer
+               state, watch ◀────────┼──────────────┤   callFromThread
+    kazoo's    connection, callbacks ┴──▶ _thd_… ───┘
+
+A connection that breaks ends all watches, and whatever hangs on them
+(plugins.md §4.1: "any session trouble").  The session itself is resumed if
+ZooKeeper still has it: an announcement should not vanish with every switch of
+servers.  What is left of locks is then removed first of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from kazoo.protocol.states import KazooState
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+
+from cocained.errors import ConnectionLoss, UnicornBusy
+from cocained.interfaces import IReactor
+from cocained.unicorns.keeper import Stat, Watch
+from cocained.unicorns.leavings import Leavings
+from cocained.unicorns.requests import Request
+from cocained.unicorns.watches import Armed, WatchTable, take_back
+
+log = Logger()
+
+#: Operations that may wait at once, for their answers or for a connection.
+PENDING_LIMIT = 4096
+
+#: Makes a client of kazoo, not started.
+ClientFactory = Callable[[], Any]
+
+
+class EnsembleKeeper:
+    """
+    A :class:`~cocained.unicorns.keeper.Keeper` of one session at a time.
+
+    :param reactor: everything but ``_thd_…`` belongs to its thread.
+    :param name: of the unicorn, for the log.
+    :param factory: makes the client.
+    :param prefix: in front of all paths; the empty string or a path.
+    :param patience: seconds for each operation, from when it is asked.
+    :param changed: called when the connection comes or goes.
+    """
+
+    def __init__(
+        self,
+        reactor: IReactor,
+        name: str,
+        factory: ClientFactory,
+        prefix: str,
+        patience: float,
+        changed: Callable[[bool], object],
+    ) -> None:
+        self._reactor = reactor
+        self._name = name
+        self._prefix = prefix
+        self._patience = patience
+        self._changed = changed
+        self._factory = factory
+        self._client: Any = None
+        self._live = False
+        self._closed = False
+        self._pending: dict[Request, None] = {}
+        self._watches = WatchTable(reactor, self._take_back)
+        self._leavings = Leavings(reactor, name, self)
+
+    @property
+    def pending(self) -> int:
+        """How many operations wait."""
+        return len(self._pending)
+
+    def start(self) -> None:
+        """Connect, however long it takes."""
+        self._client = client = self._factory()
+        client.add_listener(partial(self._thd_state, client))
+        client.start_async()
+
+    def close(self) -> Any:
+        """
+        End everything.
+
+        :returns: the client, to be stopped in a thread; or ``None``.
+        """
+        self._closed = True
+        self._live = False
+        self._leavings.forget()
+        self._lose("this backend has been stopped")
+        self._watches.stop()
+        for request in list(self._pending):
+            request.refuse(self._loss("this backend has been stopped"))
+        client, self._client = self._client, None
+        return client
+
+    # The session
+
+    def _thd_state(self, client: Any, state: str) -> None:
+        self._reactor.callFromThread(self._state, client, state)
+
+    def _state(self, client: Any, state: str) -> None:
+        if client is not self._client:
+            return
+        if state == KazooState.CONNECTED:
+            self._live = True
+            # First: nothing that is asked for later is left over from before.
+            self._leavings.collect()
+            if self._prefix:
+                client.ensure_path_async(self._prefix)
+            for request in list(self._pending):
+                request.submit(client)
+        else:
+            self._live = False
+            if state == KazooState.LOST:
+                self._leavings.forget()
+            self._lose("the connection to ZooKeeper is lost")
+        self._changed(self._live)
+
+    def _lose(self, reason: str) -> None:
+        self._watches.lose(self._loss(reason))
+
+    def _loss(self, reason: str) -> ConnectionLoss:
+        return ConnectionLoss(f"unicorn {self._name!r}: {reason}")
+
+    def session(self) -> int:
+        """Give the number of the session."""
+        return int(self._client.client_id[0]) if self._client.client_id else 0
+
+    # Keeper
+
+    def read(self, path: str) -> Deferred[tuple[bytes, Stat]]:
+        full = self._prefix + path
+        return self.ask(lambda client: client.get_async(full), _data_and_stat)
+
+    def look(self, path: str, watch: Watch | None = None) -> Deferred[Stat | None]:
+        full = self._prefix + path
+        told = self._watches.arm(full, False, watch) if watch is not None else None
+        return self.ask(lambda client: client.exists_async(full, told), _stat_or_none)
+
+    def names(
+        self, path: str, watch: Watch | None = None
+    ) -> Deferred[tuple[list[str], Stat]]:
+        full = self._prefix + path
+        told = self._watches.arm(full, True, watch) if watch is not None else None
+        return self.ask(
+            lambda client: client.get_children_async(full, told, include_data=True),
+            _names_and_stat,
+        )
+
+    def create(
+        self, path: str, data: bytes, ephemeral: bool = False, sequence: bool = False
+    ) -> Deferred[str]:
+        full = self._prefix + path
+
+        def made(answer: str) -> str:
+            if ephemeral and sequence:
+                self._leavings.made(answer)
+            return answer[len(self._prefix) :]
+
+        def lost() -> None:
+            if ephemeral and sequence:
+                self._leavings.maybe_made(full)
+
+        return self.ask(
+            lambda client: client.create_async(
+                full, data, ephemeral=ephemeral, sequence=sequence
+            ),
+            made,
+            undo=self.release if ephemeral else None,
+            lost=lost,
+        )
+
+    def write(self, path: str, data: bytes, version: int) -> Deferred[Stat]:
+        full = self._prefix + path
+        return self.ask(lambda client: client.set_async(full, data, version), _stat)
+
+    def delete(self, path: str, version: int) -> Deferred[None]:
+        full = self._prefix + path
+        return self.ask(lambda client: client.delete_async(full, version), _nothing)
+
+    def release(self, path: str) -> None:
+        if not self._closed:
+            self._leavings.release(self._prefix + path)
+
+    # Operations
+
+    def ask(
+        self,
+        begin: Callable[[Any], Any],
+        convert: Callable[[Any], Any],
+        undo: Callable[[Any], object] | None = None,
+        lost: Callable[[], object] | None = None,
+    ) -> Deferred[Any]:
+        """
+        Have one operation done.
+
+        :param begin: starts it at a client and gives kazoo's result.
+        :param convert: what it gives to what the caller wants.
+        :param undo: called with an answer that nobody wants any more.
+        :param lost: called if it is unknown whether it took place.
+        """
+        if self._closed:
+            return fail(self._loss("this backend has been stopped"))
+        if len(self._pending) >= PENDING_LIMIT:
+            return fail(
+                UnicornBusy(
+                    f"unicorn {self._name!r}: {PENDING_LIMIT} operations wait for"
+                    " ZooKeeper, which is the limit; try again later"
+                )
+            )
+        request = Request(self._reactor, self._pending, begin, convert, undo, lost)
+        request.bound(
+            self._patience,
+            self._loss(
+                f"ZooKeeper has not answered within {self._patience:g} s; whether the"
+                " operation took effect is unknown"
+            ),
+        )
+        if self._live:
+            request.submit(self._client)
+        return request.answer
+
+    def _take_back(self, armed: Armed) -> None:
+        if self._live:
+            take_back(self._client, armed)
+
+
+def _stat(stat: Any) -> Stat:
+    return Stat(stat.version, stat.cversion, stat.numChildren)
+
+
+def _stat_or_none(stat: Any) -> Stat | None:
+    return None if stat is None else _stat(stat)
+
+
+def _data_and_stat(answer: Any) -> tuple[bytes, Stat]:
+    data, stat = answer
+    return bytes(data), _stat(stat)
+
+
+def _names_and_stat(answer: Any) -> tuple[list[str], Stat]:
+    names, stat = answer
+    return list(names), _stat(stat)
+
+
+def _nothing(answer: Any) -> None:
+    """What is deleted has nothing to say."""

@@ -1,0 +1,151 @@
+# -*- test-case-name: cocained.test.live.test_unicorn -*-
+"""
+A real ZooKeeper of one server, in a directory and on a port of its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from cocained.test.live.support import LOOPBACK, free_ports, missing, wait_for
+
+#: Names the other archives that it needs; all of /usr/share/java is four times
+#: as slow to start.
+JAR = Path("/usr/share/java/zookeeper.jar")
+
+#: Where its logging is configured.
+SETTINGS = "/etc/zookeeper/conf"
+
+#: Seconds until a server must answer; it takes one or two.
+READY_TIMEOUT = 60.0
+
+#: Milliseconds of its unit of time: sessions last two to twenty of them.
+TICK = 100
+
+_CONFIGURATION = """\
+tickTime={tick}
+initLimit=10
+syncLimit=5
+dataDir={data}
+clientPort={port}
+clientPortAddress=127.0.0.1
+admin.enableServer=false
+4lw.commands.whitelist=*
+"""
+
+
+class Zookeeper:
+    """
+    One server.  It keeps its data and its port when it is started again.
+
+    :ivar port: of the loopback interface.
+    :ivar pid: of the running process.
+    """
+
+    def __init__(self) -> None:
+        if shutil.which("java") is None:
+            raise missing("no java: install openjdk-17-jre-headless")
+        if not JAR.exists():
+            raise missing(f"no {JAR}: install zookeeper")
+        self.directory = Path(tempfile.mkdtemp(prefix="zk"))
+        (self.port,) = free_ports(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._settings = self.directory / "zoo.cfg"
+        self._settings.write_text(
+            _CONFIGURATION.format(
+                tick=TICK, data=self.directory / "data", port=self.port
+            )
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it and wait until it serves; also again after a stop."""
+        log = self.directory / "log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [
+                    *("java", "-Xmx64m", "-XX:+UseSerialGC"),
+                    *("-XX:TieredStopAtLevel=1", "-cp", f"{SETTINGS}:{JAR}"),
+                    "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                    str(self._settings),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=self.directory,
+            )
+        try:
+            wait_for("ZooKeeper serves", self._serves, READY_TIMEOUT)
+        except AssertionError as error:
+            tail = log.read_text(errors="replace")[-2000:]
+            self.close()
+            raise AssertionError(f"{error}\n{tail}") from error
+
+    def _serves(self) -> bool:
+        assert self._process is not None
+        if self._process.poll() is not None:
+            raise AssertionError(f"ZooKeeper ended with {self._process.returncode}")
+        return self.ask("ruok") == "imok"
+
+    def ask(self, word: str, timeout: float = 5.0) -> str:
+        """Send one of the four-letter words; give the answer, empty if none."""
+        with contextlib.suppress(OSError):
+            with socket.create_connection((LOOPBACK, self.port), timeout) as connection:
+                connection.sendall(word.encode())
+                answer = b""
+                while data := connection.recv(65536):
+                    answer += data
+                return answer.decode()
+        return ""
+
+    def stop(self) -> None:
+        """Let it end in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Make it end at once."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(number)
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def freeze(self) -> None:
+        """Let it neither answer nor end."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """End it and remove its directory."""
+        self.kill()
+        shutil.rmtree(self.directory, ignore_errors=True)
