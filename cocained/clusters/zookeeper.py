@@ -157,10 +157,14 @@ class _Cluster(Component[A]):
     @override
     def stop(self) -> Deferred[None] | None:
         """Take the entry back, so that the others need not wait for its end."""
-        if self._announcement is None or self._members is None:
-            return None
-        self._members.stop()
-        return self._announcement.stop()
+        return Deferred.fromCoroutine(self.leave())
+
+    async def leave(self) -> None:
+        """Let go of all nodes, our own too."""
+        if self._members is not None:
+            self._members.stop()
+        if self._announcement is not None:
+            await self._announcement.stop()
 
     def _announced(self, error: UnicornError | None) -> None:
         if not self._listing:
@@ -247,9 +251,7 @@ class ZookeeperCluster(_Cluster[ZookeeperClusterArgs]):
         return started.addCallback(lambda ignored: self.meet())
 
     @override
-    def stop(self) -> Deferred[None] | None:
-        stopped = maybeDeferred(super().stop)
-        if self._own is None:
-            return stopped
-        own = self._own
-        return stopped.addCallback(lambda ignored: own.stop())
+    async def leave(self) -> None:
+        await super().leave()
+        if self._own is not None:
+            await maybeDeferred(self._own.stop)

@@ -28,7 +28,7 @@ from cocained.errors import ConnectionLoss, UnicornBusy
 from cocained.interfaces import IReactor
 from cocained.unicorns.keeper import Stat, Watch
 from cocained.unicorns.leavings import Leavings
-from cocained.unicorns.requests import Request
+from cocained.unicorns.requests import Request, translated
 from cocained.unicorns.watches import Armed, WatchTable, take_back
 
 log = Logger()
@@ -69,6 +69,8 @@ class EnsembleKeeper:
         self._factory = factory
         self._client: Any = None
         self._live = False
+        self._epoch = 0
+        self._has_prefix = not prefix
         self._closed = False
         self._pending: dict[Request, None] = {}
         self._watches = WatchTable(reactor, self._take_back)
@@ -109,20 +111,44 @@ class EnsembleKeeper:
     def _state(self, client: Any, state: str) -> None:
         if client is not self._client:
             return
+        self._epoch += 1
         if state == KazooState.CONNECTED:
-            self._live = True
-            # First: nothing that is asked for later is left over from before.
-            self._leavings.collect()
-            if self._prefix:
-                client.ensure_path_async(self._prefix)
-            for request in list(self._pending):
-                request.submit(client)
-        else:
-            self._live = False
-            if state == KazooState.LOST:
-                self._leavings.forget()
-            self._lose("the connection to ZooKeeper is lost")
-        self._changed(self._live)
+            if self._has_prefix:
+                self._go_live()
+            else:
+                made = client.ensure_path_async(self._prefix)
+                made.rawlink(partial(self._thd_prefixed, self._epoch))
+            return
+        self._live = False
+        if state == KazooState.LOST:
+            self._leavings.forget()
+        self._lose("the connection to ZooKeeper is lost")
+        self._changed(False)
+
+    def _thd_prefixed(self, epoch: int, made: Any) -> None:
+        self._reactor.callFromThread(self._prefixed, epoch, made.exception)
+
+    def _prefixed(self, epoch: int, error: Exception | None) -> None:
+        if epoch != self._epoch or self._closed:
+            return
+        if error is not None:
+            # Whoever needs it will hear of it.
+            log.error(
+                "unicorn {unicorn}: the prefix {prefix} cannot be made: {error}",
+                unicorn=self._name,
+                prefix=self._prefix,
+                error=translated(error),
+            )
+        self._has_prefix = error is None
+        self._go_live()
+
+    def _go_live(self) -> None:
+        self._live = True
+        # First: nothing that is asked for later is left over from before.
+        self._leavings.collect()
+        for request in list(self._pending):
+            request.submit(self._client)
+        self._changed(True)
 
     def _lose(self, reason: str) -> None:
         self._watches.lose(self._loss(reason))

@@ -5,7 +5,9 @@ A real ZooKeeper of one server, in a directory and on a port of its own.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import shutil
 import signal
 import socket
@@ -149,3 +151,12 @@ class Zookeeper:
         """End it and remove its directory."""
         self.kill()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+
+@functools.cache
+def shared() -> Zookeeper:
+    """Give a server for all who do not stop it; it ends with the tests."""
+    server = Zookeeper()
+    atexit.register(server.close)
+    server.start()
+    return server

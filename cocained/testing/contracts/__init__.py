@@ -11,14 +11,19 @@ from cocained.testing.contracts.clusters import ClusterContract
 from cocained.testing.contracts.gateways import GatewayContract
 from cocained.testing.contracts.names import NameSpaceContract
 from cocained.testing.contracts.storages import StorageContract
+from cocained.testing.contracts.unicorn_case import MemoryObserver, UnicornCase
+from cocained.testing.contracts.unicorns import UnicornContract
 from cocained.testing.contracts.versions import SharedVersionContract, VersionContract
 
 __all__ = [
     "ClusterContract",
     "GatewayContract",
+    "MemoryObserver",
     "NameSpaceContract",
     "SharedVersionContract",
     "StorageCase",
     "StorageContract",
+    "UnicornCase",
+    "UnicornContract",
     "VersionContract",
 ]
