@@ -7,11 +7,10 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.errors import ConnectionLoss, UnicornBusy
 from cocained.testing import stub_node
-from cocained.testing.contracts import UnicornCase, UnicornContract
+from cocained.testing.contracts import UnicornContract
 from cocained.unicorns.files import FilesArgs, FilesUnicorn
-from cocained.unicorns.memory import MemoryArgs, MemoryUnicorn
+from cocained.unicorns.memory import MemoryUnicorn
 
 
 class MemoryUnicornTests(UnicornContract, SynchronousTestCase):

@@ -81,6 +81,11 @@ class EnsembleKeeper:
         """How many operations wait."""
         return len(self._pending)
 
+    @property
+    def is_live(self) -> bool:
+        """Whether there is a connection."""
+        return self._live
+
     def start(self) -> None:
         """Connect, however long it takes."""
         self._client = client = self._factory()
@@ -123,6 +128,10 @@ class EnsembleKeeper:
         if state == KazooState.LOST:
             self._leavings.forget()
         self._lose("the connection to ZooKeeper is lost")
+        # kazoo does so, too, but not with what it was given just now.
+        for request in list(self._pending):
+            if request.has_begun:
+                request.refuse(self._loss("the connection to ZooKeeper is lost"))
         self._changed(False)
 
     def _thd_prefixed(self, epoch: int, made: Any) -> None:

@@ -61,6 +61,8 @@ class Leavings:
     def maybe_made(self, path: str) -> None:
         """The answer to the creation of a sequence node is lost."""
         self._unsure.add(path)
+        if self._keeper.is_live:
+            self._search_all()
 
     def release(self, path: str) -> None:
         """Delete a node for sure."""
@@ -82,9 +84,7 @@ class Leavings:
         for path in list(self._going):
             self._going[path] = False
             self._delete(path)
-        unsure, self._unsure = self._unsure, set()
-        for path in unsure:
-            self._search(path)
+        self._search_all()
 
     # Deleting
 
@@ -101,8 +101,7 @@ class Leavings:
     def _not_deleted(self, failure: Failure, path: str) -> None:
         if failure.check(ConnectionLoss, UnicornBusy) and path in self._going:
             self._going[path] = False
-            if self._retry is None:
-                self._retry = self._reactor.callLater(RETRY, self._try_again)
+            self._later()
             return
         self._going.pop(path, None)
         if not failure.check(NoNode, ConnectionLoss, UnicornBusy):
@@ -114,12 +113,25 @@ class Leavings:
                 error=failure.getErrorMessage(),
             )
 
+    def _later(self) -> None:
+        if self._retry is None:
+            self._retry = self._reactor.callLater(RETRY, self._try_again)
+
     def _try_again(self) -> None:
         self._retry = None
+        if not self._keeper.is_live:
+            # Without a connection it begins anew with the next one.
+            return
         for path in list(self._going):
             self._delete(path)
+        self._search_all()
 
     # Searching
+
+    def _search_all(self) -> None:
+        unsure, self._unsure = self._unsure, set()
+        for path in unsure:
+            self._search(path)
 
     def _search(self, path: str) -> None:
         # Asked for before anything else: what is made later is not listed.
@@ -149,3 +161,4 @@ class Leavings:
         failure.trap(UnicornError)
         if not failure.check(NoNode):
             self._unsure.add(path)
+            self._later()

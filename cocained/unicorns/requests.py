@@ -63,6 +63,7 @@ class Request:
     :param undo: called with an answer that nobody wants any more.
     :param lost: called if nobody knows whether it took place.
 
+    :ivar has_begun: whether a client has it.
     :ivar answer: what the caller waits for; fails with ``UnicornError`` only.
     """
 
@@ -81,7 +82,7 @@ class Request:
         self._convert = convert
         self._undo = undo
         self._lost = lost
-        self._begun = False
+        self.has_begun = False
         self._wanted = True
         self._late: IDelayedCall | None = None
         self.answer: Deferred[Any] = Deferred(self._give_up)
@@ -93,9 +94,9 @@ class Request:
 
     def submit(self, client: Any) -> None:
         """Begin, unless that has been done."""
-        if self._begun:
+        if self.has_begun:
             return
-        self._begun = True
+        self.has_begun = True
         try:
             result = self._begin(client)
         except Exception as error:
