@@ -134,8 +134,7 @@ class Journal:
                 self.torn = len(data) - at
                 return
             try:
-                states = [State(*fields) for fields in _unpack(payload)]
-                self._tree.apply(states)
+                self._tree.apply(_states(payload))
             except (UnicornError, ValueError, TypeError) as error:
                 raise self._damage(at) from error
             at = end
@@ -217,7 +216,8 @@ class Journal:
     def _rewrite(self) -> None:
         """Write a fresh journal of the tree in place of the old one."""
         scratch = os.path.join(self.folder, SCRATCH)
-        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+        # To append means to go on where a failed change was cut off.
+        flags = os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         fd = os.open(scratch, flags, 0o644)
         try:
             size = 0
@@ -276,8 +276,20 @@ def _record(data: bytes, at: int) -> tuple[int, bytes | None]:
     return end, payload if zlib.crc32(payload) == checksum else None
 
 
-def _unpack(payload: bytes) -> Any:
-    return msgpack.unpackb(payload)
+def _states(payload: bytes) -> list[State]:
+    """
+    Read the states of a record.
+
+    :raises ValueError, TypeError: there are none in it.
+    """
+    states = [State(*fields) for fields in msgpack.unpackb(payload)]
+    for state in states:
+        path, data, *numbers = state
+        if type(path) is not str or not isinstance(data, bytes | None):
+            raise TypeError("no state of a node")
+        if not all(isinstance(number, int) for number in numbers):
+            raise TypeError("no state of a node")
+    return states
 
 
 def _write_all(write: Callable[[int, memoryview], int], fd: int, data: bytes) -> None:
