@@ -89,7 +89,8 @@ class Leavings:
     # Deleting
 
     def _delete(self, path: str) -> None:
-        if self._going.get(path) is not False:
+        # Without a connection there is nothing to do yet, see collect().
+        if self._going.get(path) is not False or not self._keeper.is_live:
             return
         self._going[path] = True
         deleted = self._keeper.ask(
