@@ -155,7 +155,7 @@ class _Cluster(Component[A]):
         self._announcement.start()
 
     @override
-    def stop(self) -> Deferred[None] | None:
+    def stop(self) -> Deferred[None]:
         """Take the entry back, so that the others need not wait for its end."""
         return Deferred.fromCoroutine(self.leave())
 
