@@ -423,6 +423,19 @@ class TroubleTests(_ClusterCase):
 
         self.assertEqual(self.announced(), [[b"127.0.0.1", 10053]])
 
+    def test_path_is_gone(self) -> None:
+        """A path that went, too, is listed as soon as it is there again."""
+        self.unicorn.go_away()
+        for uuid in (US, ONE, TWO):
+            self.remove_quietly(uuid)
+        self.unicorn.is_away = False
+        self.result_of(self.unicorn.remove(PATH, -1))
+
+        self.pass_time(10)
+
+        self.assertEqual(self.cluster.report()["problem"], "")
+        self.assertEqual(sorted(self.links.nodes), [ONE, TWO])
+
     def test_gone_meanwhile(self) -> None:
         """One who is missing afterwards has some time to come back."""
         self.unicorn.go_away()

@@ -105,13 +105,30 @@ class _EnsembleCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.reactor = PumpedReactor()
-        self.kazoo = FakeKazoo()
+        self.clients: list[FakeKazoo] = []
+        self.disposed: list[Any] = []
         self.changes: list[bool] = []
         reactor: Any = self.reactor
         self.keeper = EnsembleKeeper(
-            reactor, "core", lambda: self.kazoo, self.prefix, 1.0, self.changes.append
+            reactor,
+            "core",
+            self.make_client,
+            self.prefix,
+            1.0,
+            20.0,
+            self.changes.append,
+            self.disposed.append,
         )
         self.keeper.start()
+
+    def make_client(self) -> FakeKazoo:
+        self.clients.append(FakeKazoo())
+        return self.clients[-1]
+
+    @property
+    def kazoo(self) -> FakeKazoo:
+        """The client that is in use."""
+        return self.clients[-1]
 
     def state(self, state: str) -> None:
         """Let the connection come or go."""
@@ -265,6 +282,57 @@ class OperationTests(_EnsembleCase):
         self.answer((b"", STAT), 0)
         self.assertEqual(self.kazoo.names, ["get", "get_children"])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+
+class RenewalTests(_EnsembleCase):
+    """A client that finds no connection makes room for another."""
+
+    def test_never_connected(self) -> None:
+        """It has its time, and then the next has."""
+        self.reactor.pump([5.0] * 8)
+
+        self.assertEqual(self.disposed, self.clients[:2])
+        self.assertEqual([client.started for client in self.clients], [True] * 3)
+
+    def test_connected(self) -> None:
+        """One with a connection stays."""
+        self.connect()
+        self.reactor.advance(1000)
+
+        self.assertEqual(self.disposed, [])
+
+    def test_lost_and_found(self) -> None:
+        """So does one that finds its connection again."""
+        self.connect()
+        for _ in range(3):
+            self.state(KazooState.SUSPENDED)
+            self.reactor.advance(19)
+            self.connect()
+
+        self.assertEqual(self.disposed, [])
+
+    def test_lost(self) -> None:
+        """What the given-up one still says does not count; the next begins anew."""
+        self.connect()
+        old = self.kazoo
+        self.state(KazooState.SUSPENDED)
+        self.keeper.release("/l/lock1")
+        self.reactor.advance(20)
+        old.state(KazooState.CONNECTED)
+        self.reactor.pump_ready()
+        self.assertFalse(self.keeper.is_live)
+
+        self.connect()
+
+        self.assertTrue(self.keeper.is_live)
+        self.assertEqual((old.names, self.kazoo.names), ([], []))
+
+    def test_closed(self) -> None:
+        """After the end nothing is begun anew."""
+        self.keeper.close()
+        self.reactor.advance(100)
+
+        self.assertEqual(len(self.clients), 1)
 
 
 class PrefixTests(_EnsembleCase):

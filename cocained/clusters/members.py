@@ -170,6 +170,12 @@ class Members:
         self._later = None
         self._scope = self._unicorn.children_subscribe(self._path, self)
 
+    def hurry(self) -> None:
+        """Try again at once, if that is what is waited for."""
+        if self._later is not None:
+            self._later.cancel()
+            self.start()
+
     def stop(self) -> None:
         """Tell nothing more."""
         if self._later is not None:

@@ -171,6 +171,8 @@ class _Cluster(Component[A]):
             # Not before: the path is made along with our entry.
             self._listing = True
             cast(Members, self._members).start()
+        elif error is None:
+            cast(Members, self._members).hurry()
         self._state("this node cannot be announced", error)
 
     def _listed(self, error: UnicornError | None) -> None:

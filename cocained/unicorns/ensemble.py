@@ -22,6 +22,7 @@ from typing import Any
 
 from kazoo.protocol.states import KazooState
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from cocained.errors import ConnectionLoss, UnicornBusy
@@ -49,8 +50,15 @@ class EnsembleKeeper:
     :param factory: makes the client.
     :param prefix: in front of all paths; the empty string or a path.
     :param patience: seconds for each operation, from when it is asked.
+    :param lifetime: seconds without a connection after which the session is given
+        up and a fresh client begins: it has seen nothing that a server without its
+        data would refuse, see below.
     :param changed: called when the connection comes or goes.
+    :param dispose: takes a client that is to be stopped in a thread.
     """
+
+    # A server that has lost its data refuses whoever has seen later changes than
+    # it has, for ever; kazoo tries for ever, too.
 
     def __init__(
         self,
@@ -59,13 +67,18 @@ class EnsembleKeeper:
         factory: ClientFactory,
         prefix: str,
         patience: float,
+        lifetime: float,
         changed: Callable[[bool], object],
+        dispose: Callable[[Any], object],
     ) -> None:
         self._reactor = reactor
         self._name = name
         self._prefix = prefix
         self._patience = patience
+        self._lifetime = lifetime
         self._changed = changed
+        self._dispose = dispose
+        self._renewal: IDelayedCall | None = None
         self._factory = factory
         self._client: Any = None
         self._live = False
@@ -88,9 +101,28 @@ class EnsembleKeeper:
 
     def start(self) -> None:
         """Connect, however long it takes."""
+        self._renewal = self._reactor.callLater(self._lifetime, self._renew)
         self._client = client = self._factory()
         client.add_listener(partial(self._thd_state, client))
         client.start_async()
+
+    def _renew(self) -> None:
+        """Give up a client that finds no connection, and begin with another."""
+        log.info(
+            "unicorn {unicorn}: no connection to ZooKeeper for {seconds} s; the session"
+            " is given up",
+            unicorn=self._name,
+            seconds=self._lifetime,
+        )
+        client, self._client = self._client, None
+        self._leavings.forget()
+        self._dispose(client)
+        self.start()
+
+    def _keep_client(self) -> None:
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
 
     def close(self) -> Any:
         """
@@ -98,6 +130,7 @@ class EnsembleKeeper:
 
         :returns: the client, to be stopped in a thread; or ``None``.
         """
+        self._keep_client()
         self._closed = True
         self._live = False
         self._leavings.forget()
@@ -117,6 +150,7 @@ class EnsembleKeeper:
         if client is not self._client:
             return
         self._epoch += 1
+        self._keep_client()
         if state == KazooState.CONNECTED:
             if self._has_prefix:
                 self._go_live()
@@ -125,6 +159,7 @@ class EnsembleKeeper:
                 made.rawlink(partial(self._thd_prefixed, self._epoch))
             return
         self._live = False
+        self._renewal = self._reactor.callLater(self._lifetime, self._renew)
         if state == KazooState.LOST:
             self._leavings.forget()
         self._lose("the connection to ZooKeeper is lost")

@@ -13,6 +13,7 @@ import msgspec
 from kazoo.client import KazooClient
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from typing_extensions import override
 from zope.interface import implementer
 
@@ -28,6 +29,10 @@ log = Logger()
 
 #: Seconds between attempts to connect grow up to this many.
 RECONNECT_MAX = 2.0
+
+#: How many times a session's timeout there may be no connection before the
+#: session is given up: by then the servers have ended it, if they ran.
+RENEWAL = 2
 
 #: What kazoo has to say is for those who work on kazoo.
 _SILENT = logging.getLogger("cocained.unicorns.kazoo")
@@ -107,7 +112,9 @@ class ZookeeperUnicorn(KeeperUnicorn[ZookeeperArgs]):
             self._make_client,
             check_prefix(args.prefix),
             args.recv_timeout_ms / 1000,
+            RENEWAL * args.session_timeout_ms / 1000,
             self._cb_changed,
+            self._dispose,
         )
 
     @property
@@ -141,11 +148,22 @@ class ZookeeperUnicorn(KeeperUnicorn[ZookeeperArgs]):
         client = self.keeper.close()
         if client is None:
             return self._lane.stop()
-        stopped = self._lane.run(_thd_stop, client)
+        stopped = self._dispose(client)
         stopped.addTimeout(STOP_TIMEOUT, self.node.reactor)
         # A server that does not answer ends the session by itself.
         stopped.addErrback(lambda failure: None)
         return stopped.addCallback(lambda ignored: self._lane.stop(0))
+
+    def _dispose(self, client: Any) -> Deferred[None]:
+        stopped = self._lane.run(_thd_stop, client)
+        return stopped.addErrback(self._eb_not_stopped)
+
+    def _eb_not_stopped(self, failure: Failure) -> None:
+        log.debug(
+            "unicorn {unicorn}: a client of ZooKeeper did not stop in order: {error}",
+            unicorn=self.name,
+            error=failure.getErrorMessage(),
+        )
 
     def _cb_changed(self, connected: bool) -> None:
         if connected is self._connected:

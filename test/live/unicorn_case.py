@@ -17,6 +17,9 @@ from cocained.testing import stub_node
 from cocained.testing.contracts import UnicornCase
 from cocained.unicorns.zookeeper import Endpoint, ZookeeperArgs, ZookeeperUnicorn
 
+#: Seconds of a session without a sign of life.
+SESSION = 2.0
+
 _numbers = itertools.count()
 
 
@@ -41,7 +44,7 @@ class ZookeeperCase(UnicornCase, SynchronousTestCase):
         """Give a server that runs."""
         return shared()
 
-    def connect(self, session_timeout_ms: int = 2000) -> Any:
+    def connect(self, session_timeout_ms: int = int(1000 * SESSION)) -> Any:
         """Start another unicorn in the prefix of this test, in another session."""
         args = ZookeeperArgs(
             endpoints=(Endpoint(LOOPBACK, self.server.port),),
@@ -54,5 +57,10 @@ class ZookeeperCase(UnicornCase, SynchronousTestCase):
         return unicorn
 
     def wait_until_fired(self, deferred: Any) -> None:
-        """Wait for the end of a stop."""
-        self.wait_until(lambda: deferred.called and not deferred.paused)
+        """Wait for the end of a stop, and let its time pass."""
+
+        def has_fired() -> bool:
+            self.node.reactor.advance(0.05)
+            return bool(deferred.called and not deferred.paused)
+
+        self.wait_until(has_fired)

@@ -147,6 +147,11 @@ class Zookeeper:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
+    def forget(self) -> None:
+        """Remove its data; it must not run."""
+        assert self._process is None
+        shutil.rmtree(self.directory / "data", ignore_errors=True)
+
     def close(self) -> None:
         """End it and remove its directory."""
         self.kill()
