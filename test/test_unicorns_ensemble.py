@@ -362,6 +362,15 @@ class PrefixTests(_EnsembleCase):
         self.assertEqual(self.kazoo.names, ["ensure_path"])
         self.assertTrue(self.keeper.is_live)
 
+    def test_made_again(self) -> None:
+        """With a session that is lost the prefix may be lost, too."""
+        self.connect()
+        self.answer(True)
+        self.state(KazooState.LOST)
+        self.connect()
+
+        self.assertEqual(self.kazoo.names, ["ensure_path", "ensure_path"])
+
     def test_connection_lost_meanwhile(self) -> None:
         """The answer of an older connection does not count."""
         self.connect()

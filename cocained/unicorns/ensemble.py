@@ -115,9 +115,14 @@ class EnsembleKeeper:
             seconds=self._lifetime,
         )
         client, self._client = self._client, None
-        self._leavings.forget()
+        self._forget_session()
         self._dispose(client)
         self.start()
+
+    def _forget_session(self) -> None:
+        self._leavings.forget()
+        # Who has forgotten our session may have forgotten more.
+        self._has_prefix = not self._prefix
 
     def _keep_client(self) -> None:
         if self._renewal is not None:
@@ -161,7 +166,7 @@ class EnsembleKeeper:
         self._live = False
         self._renewal = self._reactor.callLater(self._lifetime, self._renew)
         if state == KazooState.LOST:
-            self._leavings.forget()
+            self._forget_session()
         self._lose("the connection to ZooKeeper is lost")
         # kazoo does so, too, but not with what it was given just now.
         for request in list(self._pending):
