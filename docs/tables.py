@@ -25,6 +25,7 @@ from cocained.links.pace import Pace
 from cocained.repository import Repository
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, TERMINAL
+from cocained.services.unicorn import CLOSING
 
 #: The services whose graphs are shown.
 SERVICES = {
@@ -33,6 +34,7 @@ SERVICES = {
     "logging": "cocained.services.logging.LoggingService",
     "node": "cocained.services.node.NodeService",
     "admin": "cocained.services.admin.AdminService",
+    "unicorn": "cocained.services.unicorn.UnicornService",
     "app": "cocained.apps.service.AppService",
 }
 
@@ -42,6 +44,7 @@ GRAPHS = (
     (PRIMITIVE, "*primitive*"),
     (STREAMING, "*streaming*"),
     (DISCARDABLE, "*discardable*"),
+    (CLOSING, "``close``"),
 )
 
 
@@ -324,6 +327,62 @@ LIMITS = (
         "error ``[12, 11]``: try again later",
     ),
     Limit(
+        "cocained.unicorns.values.VALUE_LIMIT",
+        "bytes",
+        "of a unicorn's value: ZooKeeper has little more for a whole request",
+        "error ``[11, 3]``",
+    ),
+    Limit(
+        "cocained.unicorns.values.NESTING_LIMIT",
+        "levels",
+        "of nesting of a unicorn's value",
+        "error ``[11, 3]``",
+    ),
+    Limit(
+        "cocained.unicorns.paths.PATH_LIMIT",
+        "bytes",
+        "of a unicorn's path",
+        "error ``[11, 6]``",
+    ),
+    Limit(
+        "cocained.services.conversations.SCOPE_LIMIT",
+        "scopes",
+        "that one connection may have open at the unicorn service: operations,"
+        " subscriptions, locks",
+        "error ``[20991, 2]``",
+    ),
+    Limit(
+        "cocained.unicorns.ensemble.PENDING_LIMIT",
+        "operations",
+        "that wait for ZooKeeper at a time",
+        "error ``[12, 11]``: try again later",
+    ),
+    Limit(
+        "cocained.unicorns.local.PENDING_LIMIT",
+        "operations",
+        "that wait for a unicorn's disk at a time",
+        "error ``[12, 11]``: try again later",
+    ),
+    Limit(
+        "cocained.unicorns.tree.TOTAL_LIMIT",
+        "bytes",
+        "of all nodes of a unicorn of type ``files`` or ``memory``, 512 more counted"
+        " for each; ``max-total`` sets it",
+        "error ``[12, 11]``",
+    ),
+    Limit(
+        "cocained.clusters.members.MEMBER_LIMIT",
+        "nodes",
+        "that are taken from the list in a unicorn",
+        "the rest is left out, and logged",
+    ),
+    Limit(
+        "cocained.clusters.members.ADDRESS_LIMIT",
+        "addresses",
+        "that one node may announce in a unicorn",
+        "its entry is left out, and logged",
+    ),
+    Limit(
         "cocained.loggers.writer.MAX_PENDING",
         "bytes",
         "of log lines that wait for a slow destination",
@@ -349,6 +408,7 @@ CODES: Mapping[errors.Category, type[IntEnum]] = {
     errors.Category.DISPATCH: errors.DispatchCode,
     errors.Category.REPOSITORY: errors.RepositoryCode,
     errors.Category.LOCATOR: errors.LocatorCode,
+    errors.Category.UNICORN: errors.UnicornCode,
     errors.Category.NODE: errors.NodeCode,
     errors.Category.OVERSEER: errors.OverseerCode,
     errors.Category.WORKER_STATE: errors.WorkerCode,

@@ -10,8 +10,8 @@ from twisted.internet.defer import Deferred, fail
 from zope.interface.verify import verifyObject
 
 from cocained.clusters import members
-from cocained.clusters.announcement import LOOK
 from cocained.clusters.members import ADDRESS_LIMIT, endpoints_of
+from cocained.clusters.presence import LOOK
 from cocained.clusters.zookeeper import (
     UnicornCluster,
     UnicornClusterArgs,

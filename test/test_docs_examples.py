@@ -28,6 +28,8 @@ from cocained.repository import Repository
 from cocained.rpc.graph import STREAMING
 from cocained.rpc.session import CHANNEL_LIMIT
 from cocained.testing import FakeNode, MemoryLinks
+from cocained.testing.contracts import MemoryObserver
+from cocained.unicorns.memory import MemoryUnicorn
 
 DOCS = os.path.join(
     os.path.dirname(os.path.dirname(os.path.realpath(__file__))), "docs"
@@ -51,6 +53,7 @@ CONTRACTS = {
     "gateway": interfaces.IGateway,
     "cluster": interfaces.ICluster,
     "driver": interfaces.IDriver,
+    "unicorn": interfaces.IUnicorn,
 }
 
 UUID = "0b7c2d74-0000-4000-8000-000000000001"
@@ -515,6 +518,44 @@ class MemorySink:
         answer: Deferred[list[bytes]] = Deferred()
         self.events.append((event, answer))
         return answer
+
+
+class UnicornTests(Examples):
+    """``example_unicorn``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.whole = MemoryUnicorn(self.node, "core")
+        self.node.unicorns["core"] = self.whole
+        self.unicorn = self.build("unicorn", "folder", folder="/teams/mine")
+        self.unicorn.start()
+
+    def test_folder(self) -> None:
+        """What is made is below the folder, and seen without it."""
+        unicorn, result_of = self.unicorn, self.successResultOf
+
+        self.assertEqual(result_of(unicorn.create("/a/b", 1)), "/a/b")
+        self.assertEqual(result_of(self.whole.get("/teams/mine/a/b")), (1, 0))
+        self.assertEqual(result_of(unicorn.put("/a/b", 2, 0)), (True, (2, 1)))
+        self.assertEqual(result_of(unicorn.increment("/a/b", 2)), (4, 2))
+        self.assertEqual(result_of(unicorn.get("/a/b")), (4, 2))
+        self.assertIsNone(result_of(unicorn.remove("/a/b", -1)))
+
+    def test_scopes(self) -> None:
+        """Subscriptions and locks are below it, too."""
+        observers = [MemoryObserver() for _ in range(3)]
+        self.successResultOf(self.unicorn.create("/a/b", 1))
+        self.unicorn.subscribe("/a/b", observers[0])
+        self.unicorn.children_subscribe("/a", observers[1])
+        self.unicorn.lock("/lock", observers[2], b"me")
+
+        self.node.clock.pass_time(0)
+
+        self.assertEqual(
+            [observer.states for observer in observers],
+            [[(1, 0)], [(1, ["b"])], [True]],
+        )
+        self.assertIsNotNone(self.successResultOf(self.whole.get("/teams/mine/a/b")))
 
 
 class DriverTests(Examples):

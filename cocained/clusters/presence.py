@@ -30,7 +30,7 @@ Endpoints = Sequence[tuple[str, int]]
 
 
 @implementer(IUnicornObserver)
-class Announcement:
+class Presence:
     """
     An ephemeral node with the addresses of our locator.
 

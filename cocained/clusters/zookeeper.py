@@ -18,8 +18,8 @@ from twisted.logger import Logger
 from typing_extensions import override
 from zope.interface import implementer
 
-from cocained.clusters.presence import Announcement
 from cocained.clusters.members import Members
+from cocained.clusters.presence import Presence
 from cocained.component import Component
 from cocained.config import Invalid
 from cocained.errors import UnicornError
@@ -113,7 +113,7 @@ class _Cluster(Component[A]):
     def __init__(self, node: INode, name: str, args: A) -> None:
         super().__init__(node, name, args)
         self._unicorn: IUnicorn = self.backend()
-        self._announcement: Announcement | None = None
+        self._presence: Presence | None = None
         self._members: Members | None = None
         self._listing = False
         self._troubles: dict[str, UnicornError] = {}
@@ -125,7 +125,7 @@ class _Cluster(Component[A]):
 
     def attach(self, links: ILinks) -> None:
         clock, args = self.node.reactor, self.args
-        self._announcement = Announcement(
+        self._presence = Presence(
             clock,
             self._unicorn,
             f"{args.path}/{links.uuid}",
@@ -151,8 +151,8 @@ class _Cluster(Component[A]):
 
     def meet(self) -> None:
         """Announce this node, and then look for others."""
-        assert self._announcement is not None, "attach() comes before start()"
-        self._announcement.start()
+        assert self._presence is not None, "attach() comes before start()"
+        self._presence.start()
 
     @override
     def stop(self) -> Deferred[None]:
@@ -163,8 +163,8 @@ class _Cluster(Component[A]):
         """Let go of all nodes, our own too."""
         if self._members is not None:
             self._members.stop()
-        if self._announcement is not None:
-            await self._announcement.stop()
+        if self._presence is not None:
+            await self._presence.stop()
 
     def _announced(self, error: UnicornError | None) -> None:
         if not self._listing:
@@ -207,11 +207,11 @@ class _Cluster(Component[A]):
         problem = "; ".join(f"{what}: {why}" for what, why in self._troubles.items())
         if problem:
             problem += "; see that the backend runs and can be reached"
-        announcement, members = self._announcement, self._members
+        presence, members = self._presence, self._members
         return {
             "problem": problem,
             "since": self._since,
-            "announced": announcement is not None and announcement.is_there,
+            "announced": presence is not None and presence.is_there,
             "nodes": members.uuids if members is not None else [],
         }
 
