@@ -40,7 +40,7 @@ UNBUILT: Mapping[str, Unbuilt] = {
     "section 13.1": Unbuilt("authentication"),
     "section 13.2": Unbuilt("authorization"),
     "section 13.3": Unbuilt("metrics", ("service", "metrics")),
-    "section 13.5": Unbuilt("other services", ("service", "unicorn")),
+    "section 13.5": Unbuilt("services beside the unicorn", ("service", "cache")),
     "row 123": IPVS,
     "row 127": PROXY,
     "row 128": IPVS,

@@ -356,7 +356,6 @@ class Version4Tests(_Originals):
             "logging.loggers.core[0].sinks[1].flush",
             "logging.loggers.core[0].sinks[3]",
             "paths.plugins",
-            "unicorns",
             "authentications",
             "authorizations",
             "senders",
@@ -371,6 +370,12 @@ class Version4Tests(_Originals):
 
         self.assertEqual(config.services["node"].args, {"anything": [1, {"x": None}]})
         self.assertEqual(config.storages["cache"].type, "cocaine")
+
+    def test_unicorns(self) -> None:
+        """Coordination backends are read as they are."""
+        unicorns = loads(VERSION_4).unicorns
+
+        self.assertEqual(unicorns, {"core": ComponentConfig(type="zookeeper")})
 
     def test_network(self) -> None:
         """Addresses and ports mean what they meant."""

@@ -250,7 +250,8 @@ class Members:
 
     def failed(self, error: UnicornError) -> None:
         self._scope = None
-        # An empty list would have been told: this is trouble like any other.
         self._in_trouble = True
         self._later = self._clock.callLater(self._retry, self.start)
-        self._tried(error)
+        # Before anybody is announced there is nothing to list, which is well.
+        if not isinstance(error, NoNode):
+            self._tried(error)

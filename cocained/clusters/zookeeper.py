@@ -115,7 +115,6 @@ class _Cluster(Component[A]):
         self._unicorn: IUnicorn = self.backend()
         self._presence: Presence | None = None
         self._members: Members | None = None
-        self._listing = False
         self._troubles: dict[str, UnicornError] = {}
         self._since = 0.0
 
@@ -150,9 +149,10 @@ class _Cluster(Component[A]):
         return None
 
     def meet(self) -> None:
-        """Announce this node, and then look for others."""
+        """Announce this node, and look for others."""
         assert self._presence is not None, "attach() comes before start()"
         self._presence.start()
+        cast(Members, self._members).start()
 
     @override
     def stop(self) -> Deferred[None]:
@@ -167,11 +167,8 @@ class _Cluster(Component[A]):
             await self._presence.stop()
 
     def _announced(self, error: UnicornError | None) -> None:
-        if not self._listing:
-            # Not before: the path is made along with our entry.
-            self._listing = True
-            cast(Members, self._members).start()
-        elif error is None:
+        if error is None:
+            # The path is there now, or the trouble is over.
             cast(Members, self._members).hurry()
         self._state("this node cannot be announced", error)
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_unicorns_locks -*-
+# -*- test-case-name: cocained.test.test_unicorns -*-
 """
 Locks: a queue of ephemeral sequence nodes, the first of which has the lock.
 

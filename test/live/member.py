@@ -15,7 +15,7 @@ from twisted.internet import reactor
 
 from cocained.clusters.zookeeper import UnicornCluster, UnicornClusterArgs
 from cocained.test.live.support import LOOPBACK
-from cocained.test.memory_links import MemoryLinks
+from cocained.testing import MemoryLinks
 from cocained.unicorns.zookeeper import Endpoint, ZookeeperArgs, ZookeeperUnicorn
 
 
@@ -45,7 +45,7 @@ def main(port: int, prefix: str, uuid: str, address: str) -> None:
         ),
     )
     cluster = UnicornCluster(node, "cluster", UnicornClusterArgs(backend="core"))
-    cluster.attach(MemoryLinks(uuid, (address, 10053)))
+    cluster.attach(MemoryLinks(uuid, [(address, 10053)]))
     node.backend.start()
     cluster.start()
     run: Any = reactor

@@ -22,7 +22,7 @@ from cocained.config import convert
 from cocained.test.live.support import LOOPBACK, ROOT, live_suite
 from cocained.test.live.unicorn_case import SESSION, ZookeeperCase
 from cocained.test.live.zookeeper import Zookeeper
-from cocained.test.memory_links import MemoryLinks
+from cocained.testing import MemoryLinks
 from cocained.unicorns.zookeeper import RENEWAL, ZookeeperArgs, ZookeeperUnicorn
 
 test_suite = live_suite(__name__)
@@ -57,7 +57,7 @@ class _ClusterCase(ZookeeperCase):
             f"cluster{number}",
             UnicornClusterArgs(backend="core", retry_interval=RETRY, grace=GRACE),
         )
-        links = MemoryLinks(uuid(number), (address(number), 10053))
+        links = MemoryLinks(uuid(number), [(address(number), 10053)])
         cluster.attach(links)
         cluster.start()
         self.addCleanup(lambda: self.wait_until_fired(cluster.stop()))
@@ -66,7 +66,7 @@ class _ClusterCase(ZookeeperCase):
 
     def wait_for_all(self, *numbers: int) -> None:
         """Wait until each of our members knows the other nodes, and no more."""
-        wanted = {uuid(number): [(address(number), 10053)] for number in numbers}
+        wanted = {uuid(number): ((address(number), 10053),) for number in numbers}
         self.wait_until(
             lambda: all(
                 links.nodes == {u: e for u, e in wanted.items() if u != links.uuid}
@@ -144,7 +144,7 @@ class MeetingTests(_ClusterCase):
             prefix=self.prefix,
         )
         cluster = ZookeeperCluster(node, "cluster", args)
-        links = MemoryLinks(uuid(9), (address(9), 10053))
+        links = MemoryLinks(uuid(9), [(address(9), 10053)])
         cluster.attach(links)
         self.wait_until(cluster.start().called.__bool__)
         self.addCleanup(lambda: self.wait_until_fired(cluster.stop()))
@@ -180,7 +180,7 @@ class OutageTests(_ClusterCase):
         self.wait_until(lambda: not any(self.reports()))
         self.wait_for_all(1, 2)
         for _, _, links in self.members.values():
-            self.assertNotIn("drop", [what for what, _ in links.told])
+            self.assertNotIn("drop", [told[0] for told in links.told])
         self.join(3)
         self.wait_for_all(1, 2, 3)
 
@@ -207,7 +207,7 @@ class OutageTests(_ClusterCase):
         self.wait_until(lambda: not any(self.reports()))
         self.wait_for_all(1, 2)
         for _, _, links in self.members.values():
-            self.assertNotIn("drop", [what for what, _ in links.told])
+            self.assertNotIn("drop", [told[0] for told in links.told])
 
     def test_gone_meanwhile(self) -> None:
         """One who left while the server was away is dropped after some time."""
