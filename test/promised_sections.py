@@ -136,6 +136,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _CLUSTER + "SilentTests.test_never_answers",
         "test_clusters_predefine.NamedTests.test_linked",
         "test_clusters_predefine.UnnamedTests.test_started_anew",
+        "test_cluster_zookeeper.MeetingTests.test_as_the_original_has_it",
+        "test_cluster_zookeeper.MeetingTests.test_killed",
     ),
     "3.8": _OLDER_CLIENT,
     "4": (

@@ -34,6 +34,9 @@ RECONNECT_MAX = 2.0
 #: session is given up: by then the servers have ended it, if they ran.
 RENEWAL = 2
 
+#: Most servers of one ensemble; all of them are tried in turn.
+SERVER_LIMIT = 64
+
 #: What kazoo has to say is for those who work on kazoo.
 _SILENT = logging.getLogger("cocained.unicorns.kazoo")
 _SILENT.setLevel(logging.CRITICAL + 1)
@@ -54,8 +57,6 @@ class ZookeeperArgs(
     endpoints: Annotated[
         tuple[Endpoint, ...],
         msgspec.Meta(
-            min_length=1,
-            max_length=64,
             description="The servers, each with ``host`` and ``port``; all of one"
             " ensemble.",
             extra={"default": "``[{host: localhost, port: 2181}]``"},
@@ -89,6 +90,8 @@ class ZookeeperArgs(
     ] = ""
 
     def __post_init__(self) -> None:
+        if not 0 < len(self.endpoints) <= SERVER_LIMIT:
+            raise Invalid(("endpoints", f"must name 1 to {SERVER_LIMIT} servers"))
         try:
             check_prefix(self.prefix)
         except InvalidPath as error:
