@@ -377,12 +377,6 @@ LIMITS = (
         "the rest is left out, and logged",
     ),
     Limit(
-        "cocained.clusters.members.ADDRESS_LIMIT",
-        "addresses",
-        "that one node may announce in a unicorn",
-        "its entry is left out, and logged",
-    ),
-    Limit(
         "cocained.loggers.writer.MAX_PENDING",
         "bytes",
         "of log lines that wait for a slow destination",

@@ -11,7 +11,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from cocained.clusters import members
-from cocained.clusters.members import ADDRESS_LIMIT, endpoints_of
 from cocained.clusters.presence import LOOK
 from cocained.clusters.zookeeper import (
     UnicornCluster,
@@ -20,7 +19,7 @@ from cocained.clusters.zookeeper import (
     ZookeeperClusterArgs,
 )
 from cocained.config import convert
-from cocained.errors import ConfigError, ConnectionLoss, InvalidArgument
+from cocained.errors import ConfigError, ConnectionLoss
 from cocained.interfaces import (
     ICluster,
     ILinks,
@@ -367,12 +366,6 @@ class MemberTests(_ClusterCase):
 
         self.assertEqual(list(self.links.nodes), [ONE])
         self.assertIn(2, [event.get("count") for event in events])
-
-    def test_endpoints(self) -> None:
-        """Addresses are numeric, and so many at most."""
-        self.assertEqual(endpoints_of([[b"::1", 1, "more"]]), [("::1", 1)])
-        many = [[b"10.0.0.1", 1]] * (ADDRESS_LIMIT + 1)
-        self.assertRaises(InvalidArgument, endpoints_of, many)
 
 
 class TroubleTests(_ClusterCase):

@@ -24,7 +24,7 @@ _HERE = "cocained.test.test_node_unicorns"
 class StepUnicorn(MemoryUnicorn):
     """A unicorn that writes its steps into the journal."""
 
-    Args = StepArgs
+    Args: Any = StepArgs
 
     def __init__(self, node: INode, name: str, args: StepArgs) -> None:
         super().__init__(node, name)

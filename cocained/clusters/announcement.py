@@ -80,9 +80,22 @@ class Announcement(NamedTuple):
         uuid, endpoints = value[:2]
         if type(uuid) is not bytes or not _UUID.fullmatch(uuid):
             raise _bad("the uuid is none")
-        if type(endpoints) is not list or not endpoints:
-            raise _bad("there is no address")
-        return cls(uuid.decode("ascii"), [_endpoint(each) for each in endpoints])
+        return cls(uuid.decode("ascii"), endpoints_from(endpoints))
+
+
+def endpoints_from(value: Any) -> list[tuple[str, int]]:
+    """
+    Read where a node says that its locator is.
+
+    :param value: unpacked, strings as bytes.
+    :returns: numeric addresses and ports, at least one.
+    :raises RemoteProtocolError: there are none that can be used.
+    """
+    if type(value) is not list or not value:
+        raise _bad("there is no address")
+    if len(value) > ENDPOINT_LIMIT:
+        raise _bad(f"there are {len(value)} addresses")
+    return [_endpoint(each) for each in value]
 
 
 def _endpoint(value: Any) -> tuple[str, int]:

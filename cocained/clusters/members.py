@@ -5,16 +5,15 @@ The other nodes: who is listed, where they are, and who is really gone.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
-from cocained.errors import InvalidArgument, NoNode, UnicornError
+from cocained.clusters.announcement import endpoints_from
+from cocained.errors import NoNode, RemoteProtocolError, UnicornError
 from cocained.interfaces import (
     Children,
     ILinks,
@@ -23,39 +22,14 @@ from cocained.interfaces import (
     IUnicornObserver,
     Versioned,
 )
-from cocained.rpc.arguments import listing, record, text, unsigned
 
 log = Logger()
 
 #: Most members: each has a watch, a link and a connection of its own.
 MEMBER_LIMIT = 4096
 
-#: Most addresses of one member.
-ADDRESS_LIMIT = 64
-
 #: What a node is called; the original draws them so.
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")
-
-_ENDPOINTS = listing(record(text, unsigned))
-
-
-def endpoints_of(value: Any) -> list[tuple[str, int]]:
-    """
-    Read what a member says of itself.
-
-    :raises InvalidArgument: it is no list of numeric addresses and ports.
-    """
-    endpoints: list[tuple[str, int]] = _ENDPOINTS(value)
-    if not 0 < len(endpoints) <= ADDRESS_LIMIT:
-        raise InvalidArgument(f"it has {len(endpoints)} addresses")
-    for host, port in endpoints:
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            raise InvalidArgument(f"{host!r} is no numeric address") from None
-        if not 0 < port <= 65535:
-            raise InvalidArgument(f"{port} is no port")
-    return endpoints
 
 
 @implementer(IUnicornObserver)
@@ -98,8 +72,8 @@ class Member:
             # Whether it is gone, the list of all tells.
             return
         try:
-            endpoints = endpoints_of(state.value)
-        except InvalidArgument as error:
+            endpoints = endpoints_from(state.value)
+        except RemoteProtocolError as error:
             log.warn(
                 "node {uuid} announces no addresses that can be used: {error}",
                 uuid=self.uuid,

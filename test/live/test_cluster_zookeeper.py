@@ -21,7 +21,7 @@ from cocained.clusters.zookeeper import (
 from cocained.config import convert
 from cocained.test.live.support import LOOPBACK, ROOT, live_suite
 from cocained.test.live.unicorn_case import SESSION, ZookeeperCase
-from cocained.test.live.zookeeper import Zookeeper
+from cocained.test.live.zookeeper import Zookeeper, own
 from cocained.testing import MemoryLinks
 from cocained.unicorns.zookeeper import RENEWAL, ZookeeperArgs, ZookeeperUnicorn
 
@@ -159,10 +159,7 @@ class OutageTests(_ClusterCase):
 
     @override
     def start_server(self) -> Zookeeper:
-        server = Zookeeper()
-        self.addCleanup(server.close)
-        server.start()
-        return server
+        return own(self)
 
     def test_restart(self) -> None:
         """Nobody is dropped while it is away, nor when it is back."""
@@ -190,6 +187,16 @@ class OutageTests(_ClusterCase):
             unicorn.report()["problem"] for _, unicorn, _ in self.members.values()
         )
 
+    def come_back_empty(self) -> None:
+        """Let the server run again without its data, and be found."""
+        self.server.forget()
+        self.server.start()
+        # Those who have seen more than it has now must begin anew.
+        self.node.reactor.advance(SESSION * RENEWAL)
+        self.wait_until(self.are_connected)
+        self.node.reactor.advance(RETRY)
+        self.wait_until(lambda: not any(self.reports()))
+
     def test_all_is_lost(self) -> None:
         """A server that has forgotten everything is told everything again."""
         for number in (1, 2):
@@ -197,14 +204,9 @@ class OutageTests(_ClusterCase):
         self.wait_for_all(1, 2)
         self.server.kill()
         self.wait_until(lambda: all(self.reports()))
-        self.server.forget()
-        self.server.start()
-        # Those who have seen more than it has now must begin anew.
-        self.node.reactor.advance(SESSION * RENEWAL)
-        self.wait_until(self.are_connected)
-        self.node.reactor.advance(RETRY)
 
-        self.wait_until(lambda: not any(self.reports()))
+        self.come_back_empty()
+
         self.wait_for_all(1, 2)
         for _, _, links in self.members.values():
             self.assertNotIn("drop", [told[0] for told in links.told])
@@ -219,12 +221,7 @@ class OutageTests(_ClusterCase):
         cluster, unicorn, _ = self.members.pop(2)
         self.wait_until_fired(cluster.stop())
         self.wait_until_fired(unicorn.stop())
-        self.server.forget()
-        self.server.start()
-        self.node.reactor.advance(SESSION * RENEWAL)
-        self.wait_until(self.are_connected)
-        self.node.reactor.advance(RETRY)
-        self.wait_until(lambda: not any(self.reports()))
+        self.come_back_empty()
         self.wait_for_all(1, 2)
 
         self.node.reactor.advance(GRACE)

@@ -14,7 +14,7 @@ from typing_extensions import override
 from cocained.errors import ConnectionLoss, NodeExists
 from cocained.test.live.support import LOOPBACK, live_suite, wait_for
 from cocained.test.live.unicorn_case import ZookeeperCase
-from cocained.test.live.zookeeper import Zookeeper
+from cocained.test.live.zookeeper import Zookeeper, own
 from cocained.testing.contracts import MemoryObserver, UnicornContract
 from cocained.unicorns.watches import LINGER
 
@@ -155,10 +155,7 @@ class TroubleTests(_Sessions):
 
     @override
     def start_server(self) -> Zookeeper:
-        server = Zookeeper()
-        self.addCleanup(server.close)
-        server.start()
-        return server
+        return own(self)
 
     def test_restart(self) -> None:
         """The end of the server ends all scopes; what was written is there again."""

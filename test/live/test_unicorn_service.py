@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from cocained.errors import RemoteError
 from cocained.test.live.support import Client, LiveCase, live_suite, wait_for
-from cocained.test.live.zookeeper import Zookeeper, shared
+from cocained.test.live.zookeeper import Zookeeper, own, shared
 
 test_suite = live_suite(__name__)
 
@@ -190,10 +190,7 @@ class OutageTests(_ZookeeperCase):
     """Over ZooKeeper, in bad times."""
 
     def start_server(self) -> Zookeeper:
-        server = Zookeeper()
-        self.addCleanup(server.close)
-        server.start()
-        return server
+        return own(self)
 
     def test_server_ends(self) -> None:
         """All that hung on the session ends with 11/10; what follows is served."""

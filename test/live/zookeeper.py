@@ -16,6 +16,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from cocained.test.live.support import LOOPBACK, free_ports, missing, wait_for
 
 #: Names the other archives that it needs; all of /usr/share/java is four times
@@ -163,5 +165,13 @@ def shared() -> Zookeeper:
     """Give a server for all who do not stop it; it ends with the tests."""
     server = Zookeeper()
     atexit.register(server.close)
+    server.start()
+    return server
+
+
+def own(test: SynchronousTestCase) -> Zookeeper:
+    """Give a server that *test* may stop; it ends with the test."""
+    server = Zookeeper()
+    test.addCleanup(server.close)
     server.start()
     return server
