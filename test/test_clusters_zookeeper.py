@@ -296,6 +296,18 @@ class MemberTests(_ClusterCase):
 
         self.assertEqual(self.said(), [("link", ONE), ("drop", ONE)])
 
+    def test_first_of_all(self) -> None:
+        """Being the first is no trouble, and calls for no patience."""
+        events = self.record_log()
+        self.start()
+        self.assertEqual(self.cluster.report()["problem"], "")
+        self.assertEqual([each for each in events if "cluster" in each], [])
+        self.announce(ONE, ("10.0.0.1", 1))
+
+        self.leave(ONE)
+
+        self.assertEqual(self.links.nodes, {})
+
     def test_made_anew(self) -> None:
         """An entry that is made anew within a moment is followed again."""
         self.start()

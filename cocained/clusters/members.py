@@ -224,8 +224,11 @@ class Members:
 
     def failed(self, error: UnicornError) -> None:
         self._scope = None
-        self._in_trouble = True
         self._later = self._clock.callLater(self._retry, self.start)
-        # Before anybody is announced there is nothing to list, which is well.
-        if not isinstance(error, NoNode):
+        if isinstance(error, NoNode):
+            # Before anybody is announced there is nothing to list, which is well;
+            # but where there were nodes, all may have lost their entries.
+            self._in_trouble = self._in_trouble or bool(self._members)
+        else:
+            self._in_trouble = True
             self._tried(error)
