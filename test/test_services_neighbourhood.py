@@ -179,7 +179,7 @@ class TwoNodesTests(ClusterCase):
 
     def test_crowded(self) -> None:
         """A node with thousands of services tells them in one message, of megabytes."""
-        graph = {0: ("m" * 200, {}, {})}
+        graph: Any = {0: ("m" * 200, {}, {})}
         three = self.node(3)
         for number in range(5000):
             name = f"service-{number}"
