@@ -19,9 +19,16 @@ from cocained.clusters.zookeeper import (
     ZookeeperClusterArgs,
 )
 from cocained.config import convert
-from cocained.test.live.support import LOOPBACK, ROOT, live_suite
+from cocained.test.live.support import (
+    LOOPBACK,
+    ROOT,
+    LiveCase,
+    LiveNode,
+    live_suite,
+    wait_for,
+)
 from cocained.test.live.unicorn_case import SESSION, ZookeeperCase
-from cocained.test.live.zookeeper import Zookeeper, own
+from cocained.test.live.zookeeper import Zookeeper, own, shared
 from cocained.testing import MemoryLinks
 from cocained.unicorns.zookeeper import RENEWAL, ZookeeperArgs, ZookeeperUnicorn
 
@@ -227,3 +234,41 @@ class OutageTests(_ClusterCase):
         self.node.reactor.advance(GRACE)
 
         self.wait_for_all(1)
+
+
+class NodesTests(LiveCase):
+    """Whole nodes, which have nothing in common but their ZooKeeper."""
+
+    @override
+    def setUp(self) -> None:
+        self.server = shared()
+        endpoints = [{"host": LOOPBACK, "port": self.server.port}]
+        args = {"endpoints": endpoints, "prefix": f"/{self.id()}"}
+        cluster = {"type": "zookeeper", "args": args}
+        # Without a gateway nobody would be listened to.
+        locator = {"args": {"gateway": {"type": "adhoc"}, "cluster": cluster}}
+        self.changes = {"services": {"locator": locator}}
+        super().setUp()
+
+    def others(self, node: LiveNode) -> list[int]:
+        """Give the ports of the locators that a node is linked to."""
+        with node.client("locator") as locator:
+            found = locator.call(3)[0]
+        return [port for _host, port in found.values()]
+
+    def test_linked(self) -> None:
+        """Two nodes link to each other, and part when one stops."""
+        other = LiveNode(self.changes)
+        self.addCleanup(other.close)
+        other.start()
+        first = self.node
+
+        for node, far in ((first, other), (other, first)):
+            wanted = [far.ports["locator"]]
+            wait_for(
+                "the nodes are linked",
+                lambda: self.others(node) == wanted,  # noqa: B023 - called at once
+                30,
+            )
+        other.stop()
+        wait_for("they have parted", lambda: not self.others(first), 30)
