@@ -29,8 +29,7 @@ class Changes:
     Reads may be cancelled like any call in a lane; a write that its caller gives
     up must not be lost (:class:`cocained.interfaces.IStorage`).
 
-    :param run: runs a function with its arguments in the storage's thread, as
-        :meth:`cocained.lane.Lane.run` does.
+    :param run: runs a change, as :meth:`cocained.lane.Lane.run` does.
     :param name: of the storage, for errors.
     :param limit: bytes of blobs that may wait.
     """
@@ -47,14 +46,13 @@ class Changes:
         self._name = name
         self._limit = limit
 
-    def run(
-        self, size: int, function: Callable[..., None], *args: object
-    ) -> Deferred[None]:
+    def run(self, size: int, *args: object) -> Deferred[None]:
         """
         Run one change.
 
         :param size: bytes that it holds in memory until it has ended.
-        :param function: runs in the thread.
+        :param args: for the function that runs it, such as another function, and
+            what that is called with in the thread.
         :returns: fires when it has taken place.  Fails with what was raised, or
             at once with ``EAGAIN`` if too much waits.  Cancelling it gives up the
             answer only.
@@ -70,7 +68,7 @@ class Changes:
             )
         self.waiting_bytes += size
         answer: Deferred[None] = Deferred()
-        done = self._run(function, *args)
+        done = self._run(*args)
         done.addBoth(self._ended, size)
         done.addCallbacks(answer.callback, answer.errback)
         return answer
