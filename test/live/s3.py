@@ -1,0 +1,75 @@
+# -*- test-case-name: cocained.test.live.test_storages_s3 -*-
+"""
+A store that speaks S3.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import sys
+from importlib.util import find_spec
+from typing import Any
+
+import botocore.session
+from typing_extensions import override
+
+from cocained.test.live.servers import Server
+from cocained.test.live.support import LOOPBACK, missing
+
+BUCKET = "cocaine"
+
+
+class S3(Server):
+    """One store in memory, with one bucket."""
+
+    program = (sys.executable, "python3")
+
+    def __init__(self) -> None:
+        if find_spec("moto") is None:
+            raise missing("no moto: install cocained[live]")
+        super().__init__()
+
+    @override
+    def command(self) -> list[str]:
+        port = str(self.port)
+        return [sys.executable, "-m", "moto.server", "-H", LOOPBACK, "-p", port]
+
+    @override
+    def is_ready(self) -> bool:
+        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=5)
+        try:
+            connection.request("GET", "/moto-api/")
+            return connection.getresponse().status == http.client.OK
+        except OSError:
+            return False
+        finally:
+            connection.close()
+
+    @override
+    def start(self) -> None:
+        super().start()
+        self.client().create_bucket(Bucket=BUCKET)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def client(self) -> Any:
+        """Connect, to look behind the storage."""
+        return botocore.session.get_session().create_client(
+            "s3",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="key",
+            aws_secret_access_key="secret",
+        )
+
+
+@functools.cache
+def shared() -> S3:
+    """Give the store that all tests of a run may share, and must not stop."""
+    server = S3()
+    server.start()
+    return server
