@@ -64,9 +64,7 @@ class S3Args(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     ]
     prefix: Annotated[
         str,
-        Meta(
-            max_length=200, description="How all names begin, without slashes around."
-        ),
+        Meta(max_length=200, description="How all names begin, before a slash."),
     ] = "cocaine"
     endpoint_url: Annotated[
         str | None,
