@@ -4,49 +4,16 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from cocained.errors import StorageError
 from cocained.interfaces import IStorage
 from cocained.storages.memory import MemoryStorage
+from cocained.test.plain_storage import PlainStorage
 from cocained.testing import stub_node
 from cocained.versions import Versioned, read_versioned, version_of
-
-
-@implementer(IStorage)
-class PlainStorage:
-    """A storage that tells no versions."""
-
-    name = "core"
-
-    def __init__(self) -> None:
-        self._inner = MemoryStorage(stub_node(), "core")
-        self.reads = 0
-
-    def start(self) -> None:
-        """Nothing to do."""
-
-    def stop(self) -> None:
-        """Nothing to do."""
-
-    def read(self, collection: str, key: str) -> Deferred[bytes]:
-        self.reads += 1
-        return self._inner.read(collection, key)
-
-    def write(
-        self, collection: str, key: str, blob: bytes, tags: Iterable[str] = ()
-    ) -> Deferred[None]:
-        return self._inner.write(collection, key, blob, tags)
-
-    def remove(self, collection: str, key: str) -> Deferred[None]:
-        return self._inner.remove(collection, key)
-
-    def find(self, collection: str, tags: Iterable[str]) -> Deferred[list[str]]:
-        return self._inner.find(collection, tags)
 
 
 class Overtaken(MemoryStorage):
@@ -62,7 +29,7 @@ class VersionOfTests(SynchronousTestCase):
     """With storages that tell versions, and with others."""
 
     def setUp(self) -> None:
-        self.plain = PlainStorage()
+        self.plain = PlainStorage(MemoryStorage(stub_node(), "core"))
         self.memory = MemoryStorage(stub_node(), "core")
 
     def version(self, storage: IStorage) -> str:

@@ -5,16 +5,17 @@ Where the documents of apps are kept, and the last words of their workers.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from cocained.apps import crashlog
+from cocained.apps.copies import Copies
 from cocained.apps.documents import Manifest, Profile, Runlist
 from cocained.errors import StorageError
-from cocained.interfaces import IStorage
-from cocained.versions import version_of
+from cocained.interfaces import IStorage, IVersionedStorage
+from cocained.versions import read_versioned, version_of
 
 log = Logger()
 
@@ -23,8 +24,9 @@ class Library:
     """
     The documents of apps, read from the storages.
 
-    A storage called ``cache`` is asked first and filled after a miss, as in
-    the original (protocol.md §9).
+    A storage called ``cache`` has copies, as in the original (protocol.md §9).  The
+    original uses a copy for ever; here it is used as long as the storage of record
+    has the version that was copied, or cannot be asked.
 
     :param core: the storage of record.
     :param cache: the copy in front of it, if one is configured.
@@ -32,7 +34,7 @@ class Library:
 
     def __init__(self, core: IStorage, cache: IStorage | None) -> None:
         self._core = core
-        self._cache = cache
+        self._copies = None if cache is None else Copies(cache)
 
     async def read(self, collection: str, key: str, fresh: bool = False) -> bytes:
         """
@@ -41,17 +43,40 @@ class Library:
         :param fresh: whether the cache is not to be asked, only filled.
         :raises StorageError: as the core storage has it.
         """
-        if self._cache is None:
+        copies = self._copies
+        if copies is None:
             return await self._core.read(collection, key)
-        if not fresh:
-            with contextlib.suppress(StorageError):
-                return await self._cache.read(collection, key)
-        blob = await self._core.read(collection, key)
         try:
-            await self._cache.write(collection, key, blob)
+            return await self._current(copies, collection, key, fresh)
         except StorageError as error:
-            log.warn("the cache does not take {key}: {error}", key=key, error=error)
-        return blob
+            if error.code == errno.ENOENT:
+                await copies.remove(collection, key)
+                raise
+            blob = None if fresh else await copies.any(collection, key)
+            if blob is None:
+                raise
+            log.warn(
+                "{collection}/{key} comes from the cache, and may be old, since the"
+                " storage {storage} does not give it: {error}",
+                collection=collection,
+                key=key,
+                storage=self._core.name,
+                error=error,
+            )
+            return blob
+
+    async def _current(
+        self, copies: Copies, collection: str, key: str, fresh: bool
+    ) -> bytes:
+        """Give what the core has, from the copy if that is the same."""
+        if not fresh and IVersionedStorage.providedBy(self._core):
+            version = await version_of(self._core, collection, key)
+            blob = await copies.of_version(version, collection, key)
+            if blob is not None:
+                return blob
+        found = await read_versioned(self._core, collection, key)
+        await copies.keep(found, collection, key)
+        return found.blob
 
     async def manifest(self, name: str, fresh: bool = False) -> Manifest:
         """Give an app's manifest."""

@@ -20,6 +20,19 @@ unicorn_service = Entry(
 
 files_storage = Entry("storage", "files", "cocained.storages.files.FilesStorage")
 memory_storage = Entry("storage", "memory", "cocained.storages.memory.MemoryStorage")
+mongodb_storage = Entry(
+    "storage", "mongodb", "cocained.storages.mongodb.MongoStorage", extra="mongodb"
+)
+postgres_storage = Entry(
+    "storage",
+    "postgres",
+    "cocained.storages.postgres.PostgresStorage",
+    extra="postgres",
+)
+redis_storage = Entry(
+    "storage", "redis", "cocained.storages.redis.RedisStorage", extra="redis"
+)
+s3_storage = Entry("storage", "s3", "cocained.storages.s3.S3Storage", extra="s3")
 
 console_logger = Entry("logger", "console", "cocained.loggers.console.ConsoleLogger")
 file_logger = Entry("logger", "file", "cocained.loggers.file.FileLogger")
