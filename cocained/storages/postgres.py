@@ -81,6 +81,12 @@ _WORDS = (
         "create it, or name another in connection_string",
     ),
     (
+        ("invalid integer", "invalid port", "invalid sslmode", "SSL was required"),
+        StorageError,
+        errno.EINVAL,
+        "correct connection_string",
+    ),
+    (
         ("timeout expired",),
         Lost,
         errno.ETIMEDOUT,

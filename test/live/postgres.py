@@ -100,9 +100,12 @@ class Postgres(Server):
         """End it; SIGINT is the stop that waits for no client."""
         super().stop(number)
 
-    def address(self, user: str = USER, database: str = "postgres") -> str:
+    def address(
+        self, user: str = USER, database: str = "postgres", port: int | None = None
+    ) -> str:
         """Give a connection string."""
-        return f"host={LOOPBACK} port={self.port} user={user} dbname={database}"
+        port = port or self.port
+        return f"host={LOOPBACK} port={port} user={user} dbname={database}"
 
     def connect(self) -> psycopg.Connection[tuple[object, ...]]:
         """Connect as the superuser."""
