@@ -83,6 +83,11 @@ clean:
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[fuzz]"
 	@touch $@
 
+.venv/live.stamp: .venv/test.stamp
+	@echo "Installing what stands in for servers"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[live]"
+	@touch $@
+
 .venv/dev.stamp: .venv/test.stamp
 	@echo "Installing what developers need"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e ".[dev]"

@@ -321,6 +321,30 @@ LIMITS = (
         "error ``[12, 11]``: try again later",
     ),
     Limit(
+        "cocained.storages.remote.MAX_COLLECTION",
+        "bytes",
+        "of a collection on a server, with all its parts",
+        "error ``[12, 36]``",
+    ),
+    Limit(
+        "cocained.storages.s3.MAX_KEY",
+        "bytes",
+        "of the quoted name of an object of ``s3``, or of its tag and key: S3's own",
+        "error ``[12, 36]``",
+    ),
+    Limit(
+        "cocained.storages.mongodb.MAX_NAMESPACE",
+        "bytes",
+        "of database and collection of ``mongodb``: MongoDB's own",
+        "error ``[12, 36]``",
+    ),
+    Limit(
+        "cocained.storages.reach.LONGEST_WAIT",
+        "seconds",
+        "between two attempts to reach a storage's server that went away",
+        "the next attempt is made",
+    ),
+    Limit(
         "cocained.lane.MAX_WAITING",
         "calls",
         "that wait for one storage: a third of a second of work, or a disk that hangs",

@@ -26,7 +26,7 @@ IGNORED = {
     "authentications": "every peer is trusted, as with type 'promiscuous'",
     "authorizations": "every peer may do everything, as with type 'disabled'",
     "senders": "metrics are not sent, they are asked for",
-    "postgres": "has no meaning here",
+    "postgres": "connections are configured at the storages of type 'postgres'",
     "context": "there are no I/O threads to choose from",
     "isolate": "isolates are configured in profiles",
 }

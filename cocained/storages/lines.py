@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages_lines -*-
+# -*- test-case-name: cocained.test.test_storages_remote -*-
 """
 A few threads, each with a connection of its own to a server.
 

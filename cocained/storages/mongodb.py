@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages_mongodb -*-
+# -*- test-case-name: cocained.test.live.test_storages_mongodb -*-
 """
 The storage ``mongodb``: blobs in GridFS, tags in collections beside it.
 
@@ -288,19 +288,19 @@ class MongoStorage(RemoteStorage[MongoArgs]):
             return None
         words = " ".join(str(error).split())[:1000]
         text = f"storage {self.name!r}: MongoDB says: {words}"
-        if error.timeout:
+        if isinstance(error, errors.OperationFailure) and not error.timeout:
+            code, remedy = _CODES.get(error.code or 0, (errno.EIO, ""))
+            return StorageError(code, f"{text}; {remedy}" if remedy else text)
+        if "Connection refused" in words:
+            return Lost(
+                errno.ECONNREFUSED,
+                f"{text}; see whether the servers run, and whether uri names them",
+            )
+        if error.timeout or "timed out" in words:
             return Lost(
                 errno.ETIMEDOUT,
                 f"{text}; see whether the servers hang, and the network lets them be"
                 " reached; whether the operation took effect is unknown",
-            )
-        if isinstance(error, errors.OperationFailure):
-            code, remedy = _CODES.get(error.code or 0, (errno.EIO, ""))
-            return StorageError(code, f"{text}; {remedy}" if remedy else text)
-        if isinstance(error, errors.ServerSelectionTimeoutError):
-            return Lost(
-                errno.ECONNREFUSED,
-                f"{text}; see whether the servers run, and whether uri names them",
             )
         if isinstance(error, errors.ConnectionFailure):
             return Lost(errno.ECONNRESET, f"{text}; the connection was cut")

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages_postgres -*-
+# -*- test-case-name: cocained.test.live.test_storages_postgres -*-
 """
 The storage ``postgres``: objects in a table, or only their tags.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages_redis -*-
+# -*- test-case-name: cocained.test.live.test_storages_redis -*-
 """
 The storage ``redis``: each object a hash, each tag a set.
 

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages_s3 -*-
+# -*- test-case-name: cocained.test.live.test_storages_s3 -*-
 """
 The storage ``s3``: objects in a bucket of any store with that interface.
 
@@ -46,6 +46,9 @@ MAX_KEY = 1024
 #: Objects that a search asks for one by one; of more the collection is listed, a
 #: thousand with each request.
 FEW = 16
+
+#: Names of one answer to a listing: S3's own limit.
+PAGE = 1000
 
 #: Objects of one request to delete: S3's own limit.
 BATCH = 1000
@@ -205,7 +208,10 @@ class S3Connection:
     def _list(self, under: str) -> Iterator[str]:
         """Give what follows *under* in names, without what has more slashes."""
         pages = self._client.get_paginator("list_objects_v2").paginate(
-            Bucket=self._bucket, Prefix=under, Delimiter="/"
+            Bucket=self._bucket,
+            Prefix=under,
+            Delimiter="/",
+            PaginationConfig={"PageSize": PAGE},
         )
         count = 0
         for page in pages:
@@ -370,10 +376,10 @@ _ANSWERS: tuple[tuple[tuple[str, ...], type[StorageError], int, str], ...] = (
     ),
     (("EntityTooLarge",), StorageError, errno.EFBIG, "lower max-object"),
     (
-        ("SlowDown", "503", "502", "504", "RequestTimeout", "429"),
+        ("SlowDown", "500", "502", "503", "504", "RequestTimeout", "429"),
         Lost,
         errno.EAGAIN,
-        "the store is busy, try again later",
+        "the store is busy or broken; try again later",
     ),
 )
 

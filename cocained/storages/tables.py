@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_storages_postgres -*-
+# -*- test-case-name: cocained.test.live.test_storages_postgres -*-
 """
 The table under the storage ``postgres``: its statements, and how it comes to be.
 """

@@ -9,12 +9,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.errors import StorageError
 from cocained.testing import stub_node
 from cocained.testing.contracts import StorageCase
-
-#: Seconds that a paused server is given by the storages of these tests.
-SHORT = 1.0
 
 
 class RemoteCase(StorageCase, SynchronousTestCase):
@@ -40,16 +36,3 @@ class RemoteCase(StorageCase, SynchronousTestCase):
 
     def close(self, storage: Any) -> None:
         self.result_of(storage.stop())
-
-    def settled(self, storage: Any = None) -> None:
-        """Let time pass until the server is known to be reached again."""
-        storage = storage or self.storage
-        for _ in range(600):
-            if not storage.report()["problem"]:
-                return
-            self.node.reactor.advance(1.0)
-            attempt = storage._lines.run(lambda at: None)
-            self.node.reactor.wait_for(attempt).addErrback(
-                lambda failure: failure.trap(StorageError)
-            )
-        raise AssertionError(storage.report()["problem"])
