@@ -139,9 +139,8 @@ class PostgresArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=1, le=1 << 29, description="Bytes of the largest object."),
     ] = MAX_OBJECT
     pg_underlying_storage: Annotated[
-        str | None,
+        Annotated[str, Meta(min_length=1)] | None,
         Meta(
-            min_length=1,
             description="Name of the storage that holds the blobs; without it they"
             " are in the table, too.",
         ),
@@ -155,11 +154,15 @@ class PostgresArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " one of a schema.",
         ),
     ] = "cocaine_index"
-    pg_collection_column: Annotated[str, Meta(min_length=1, max_length=63)] = (
-        "collection"
-    )
-    pg_key_column: Annotated[str, Meta(min_length=1, max_length=63)] = "key"
-    pg_tags_column: Annotated[str, Meta(min_length=1, max_length=63)] = "tags"
+    pg_collection_column: Annotated[
+        str, Meta(min_length=1, max_length=63, description="Column of collections.")
+    ] = "collection"
+    pg_key_column: Annotated[
+        str, Meta(min_length=1, max_length=63, description="Column of keys.")
+    ] = "key"
+    pg_tags_column: Annotated[
+        str, Meta(min_length=1, max_length=63, description="Column of tags.")
+    ] = "tags"
 
 
 class PostgresConnection:
