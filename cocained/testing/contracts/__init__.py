@@ -8,7 +8,7 @@ whoever brings an implementation of their own (``docs/extending.rst``).
 
 from cocained.testing.contracts.cases import StorageCase
 from cocained.testing.contracts.clusters import ClusterContract
-from cocained.testing.contracts.gateways import GatewayContract
+from cocained.testing.contracts.gateways import GatewayContract, NodeObserverContract
 from cocained.testing.contracts.names import NameSpaceContract
 from cocained.testing.contracts.storages import StorageContract
 from cocained.testing.contracts.unicorn_case import MemoryObserver, UnicornCase
@@ -20,6 +20,7 @@ __all__ = [
     "GatewayContract",
     "MemoryObserver",
     "NameSpaceContract",
+    "NodeObserverContract",
     "SharedVersionContract",
     "StorageCase",
     "StorageContract",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
-from cocained.interfaces import IGateway
+from cocained.interfaces import IGateway, INodeObserver
 
 if TYPE_CHECKING:
     _Case = SynchronousTestCase
@@ -131,5 +131,80 @@ class GatewayContract(_Case):
         self.gateway.consume(
             "a", "app", self.ENDPOINTS, 1, self.GRAPH, {"weight": 5, "x-region": "r1"}
         )
+
+        self.assertEqual(self.found("app"), {1})
+
+    def test_node_comes_back(self) -> None:
+        """A node that was forgotten whole may announce itself anew."""
+        self.consume("a", "app", 1)
+        self.consume("a", "other", 2)
+        self.gateway.cleanup("a")
+
+        self.consume("a", "app", 3)
+
+        self.assertEqual(self.found("app"), {3})
+        self.assertEqual(self.found("other"), set())
+
+    def test_forget_twice(self) -> None:
+        """A node that is gone may go again, and one service of it, too."""
+        self.consume("a", "app", 1)
+        self.consume("bb", "app", 2)
+
+        for name in ("app", None, "app", None):
+            self.gateway.cleanup("a", name)
+
+        self.assertEqual(self.found("app"), {2})
+
+
+class NodeObserverContract(GatewayContract):
+    """What a gateway must do that hears how nodes are."""
+
+    def test_observes(self) -> None:
+        """The object has what the locator calls."""
+        self.assertTrue(verifyObject(INodeObserver, self.gateway))
+
+    def test_silent_node(self) -> None:
+        """A node that gave no sign of life is left out while there are others."""
+        self.consume("a", "app", 1)
+        self.consume("bb", "app", 2)
+
+        self.gateway.node_observed("a", None)
+
+        self.assertEqual(self.found("app"), {2})
+
+    def test_node_that_answers_again(self) -> None:
+        """It comes back when it answers."""
+        self.consume("a", "app", 1)
+        self.consume("bb", "app", 2)
+        self.gateway.node_observed("a", None)
+
+        self.gateway.node_observed("a", 0.001)
+
+        self.assertEqual(self.found("app"), {1, 2})
+
+    def test_only_silent_nodes(self) -> None:
+        """If no other is left, it is better than nothing."""
+        self.consume("a", "app", 1)
+
+        self.gateway.node_observed("a", None)
+
+        self.assertEqual(self.found("app"), {1})
+
+    def test_new_service_of_a_silent_node(self) -> None:
+        """What a silent node has announced meanwhile is left out as well."""
+        self.consume("a", "other", 1)
+        self.gateway.node_observed("a", None)
+        self.consume("a", "app", 2)
+        self.consume("bb", "app", 3)
+
+        self.assertEqual(self.found("app"), {3})
+
+    def test_unknown_node(self) -> None:
+        """A node of which nothing is known may be observed."""
+        self.consume("bb", "app", 1)
+
+        self.gateway.node_observed("a", None)
+        self.gateway.node_observed("a", 0.5)
+        self.gateway.cleanup("a")
 
         self.assertEqual(self.found("app"), {1})
