@@ -38,6 +38,7 @@ class Exposed(NamedTuple):
     dispatch: Dispatch
     port: IListeningPort
     number: int
+    announced: bool
 
 
 class Ports:
@@ -124,14 +125,16 @@ class Directory:
             return None
         return exposed.endpoints, exposed.version, exposed.graph
 
-    def expose(self, name: str, service: IRemoteService) -> Deferred[None]:
+    def expose(
+        self, name: str, service: IRemoteService, announce: bool = True
+    ) -> Deferred[None]:
         try:
-            self._expose(name, service)
+            self._expose(name, service, announce)
         except CocainedError:
             return fail()
         return succeed(None)
 
-    def _expose(self, name: str, service: IRemoteService) -> None:
+    def _expose(self, name: str, service: IRemoteService, announce: bool) -> None:
         if name in self._exposed:
             raise CocainedError(f"a service {name!r} exists already")
         dispatch = Dispatch(service)
@@ -145,6 +148,7 @@ class Directory:
             dispatch,
             port,
             number,
+            announce,
         )
         self._exposed[name] = exposed
         log.info(
@@ -155,14 +159,14 @@ class Directory:
         self._announce(name, exposed)
 
     def _announce(self, name: str, exposed: Exposed) -> None:
-        if self._announcing:
+        if self._announcing and exposed.announced:
             for observer in list(self._observers):
                 observer.service_exposed(
                     name, exposed.endpoints, exposed.version, exposed.graph
                 )
 
-    def _unannounce(self, name: str) -> None:
-        if self._announcing:
+    def _unannounce(self, name: str, exposed: Exposed) -> None:
+        if self._announcing and exposed.announced:
             for observer in list(self._observers):
                 observer.service_removed(name)
 
@@ -197,7 +201,7 @@ class Directory:
         self._deaf.discard(name)
         self._former = [factory for factory in self._former if factory.connections]
         self._former.append(exposed.factory)
-        self._unannounce(name)
+        self._unannounce(name, exposed)
         log.info("service {service} is no longer offered", service=name)
         return exposed.port.stopListening() or succeed(None)
 
@@ -209,8 +213,8 @@ class Directory:
 
         Ports stay open: who has heard of a service a moment ago still comes.
         """
-        for name in list(self._exposed):
-            self._unannounce(name)
+        for name, exposed in list(self._exposed.items()):
+            self._unannounce(name, exposed)
         self._announcing = False
 
     def restore(self) -> None:
@@ -258,8 +262,11 @@ class Directory:
 
     def subscribe(self, observer: IExposure) -> None:
         self._observers.append(observer)
-        if self._announcing:
-            for name, exposed in list(self._exposed.items()):
+        if not self._announcing:
+            return
+        # Who is told of one may offer another because of it.
+        for name, exposed in list(self._exposed.items()):
+            if exposed.announced:
                 observer.service_exposed(
                     name, exposed.endpoints, exposed.version, exposed.graph
                 )

@@ -121,10 +121,14 @@ class IExposure(Interface):
 class IDirectory(Interface):
     """The services that this node offers, each on a port of its own."""
 
-    def expose(name: str, service: IRemoteService) -> Deferred[None]:
+    def expose(
+        name: str, service: IRemoteService, announce: bool = True
+    ) -> Deferred[None]:
         """
         Listen for *service* and announce it.
 
+        :param announce: whether observers are told; one that is not announced
+            is only found by those who ask for its endpoints here.
         :returns: fires when the port is bound.
         :raises: the Deferred fails with ``CocainedError`` if the name is
             taken or no port can be bound.

@@ -353,6 +353,42 @@ class ExposureTests(_DirectoryCase):
         self.assertEqual(list(self.directory().endpoints("nope")), [])
 
 
+class QuietTests(_DirectoryCase):
+    """A service that is offered without being announced."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.services = self.directory()
+        self.recorder = Recorder()
+        self.services.subscribe(self.recorder)
+        exposed = self.services.expose("quiet", self.service, announce=False)
+        self.successResultOf(exposed)
+
+    def test_nobody_is_told(self) -> None:
+        """Neither who listens already nor who comes later hears of it."""
+        late = Recorder()
+        self.services.subscribe(late)
+        self.expose(self.services, "loud")
+
+        self.assertEqual([told[0] for told in self.recorder.told], ["loud"])
+        self.assertEqual(late.told[0][0], "loud")
+
+    def test_it_is_there(self) -> None:
+        """It has a port, and its name is taken."""
+        self.assertEqual(len(self.services.endpoints("quiet")), 1)
+        failed = self.services.expose("quiet", self.service)
+        self.failureResultOf(failed, CocainedError)
+
+    def test_removed(self) -> None:
+        """Nobody is told of its end, and its name is free."""
+        self.successResultOf(self.services.remove("quiet"))
+
+        self.assertEqual(self.recorder.told, [])
+        self.assertEqual(self.services.endpoints("quiet"), ())
+        self.expose(self.services, "quiet")
+        self.assertEqual([told[0] for told in self.recorder.told], ["quiet"])
+
+
 class ConnectionTests(_DirectoryCase):
     """Those who have connected."""
 

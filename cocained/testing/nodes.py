@@ -168,20 +168,28 @@ class MemoryDirectory:
     Services without ports.
 
     :param node: whose services they are.
+    :ivar services: those that are exposed, by name.
+    :ivar quiet: names of those that nobody is told of.
     """
 
     def __init__(self, node: FakeNode) -> None:
         self._node = node
         self.services: dict[str, IRemoteService] = {}
+        self.quiet: set[str] = set()
 
-    def expose(self, name: str, service: IRemoteService) -> Deferred[None]:
+    def expose(
+        self, name: str, service: IRemoteService, announce: bool = True
+    ) -> Deferred[None]:
         if name in self.services:
             return fail(CocainedError(f"a service {name!r} exists already"))
         self.services[name] = service
+        if not announce:
+            self.quiet.add(name)
         return succeed(None)
 
     def remove(self, name: str) -> Deferred[None]:
         self.services.pop(name, None)
+        self.quiet.discard(name)
         return succeed(None)
 
     def subscribe(self, observer: IExposure) -> None:
