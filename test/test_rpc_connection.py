@@ -289,6 +289,20 @@ class ConnectionTests(SynchronousTestCase):
         self.assertEqual(self.factory.raw[0].frames[0][2], [b"last"])
         self.successResultOf(self.connection.close())
 
+    def test_when_lost(self) -> None:
+        """Whoever wants to know hears of the end, now or afterwards."""
+        lost = self.connection.when_lost()
+        self.network.flush()
+        self.assertNoResult(lost)
+        given_up = self.connection.when_lost()
+        given_up.addErrback(lambda failure: failure.trap(CancelledError) and None)
+        given_up.cancel()
+
+        self.network.cut()
+
+        self.successResultOf(lost)
+        self.successResultOf(self.connection.when_lost())
+
     def test_retire_waits_for_channels(self) -> None:
         """A retiring connection closes with its last channel, not before."""
         channel = self.connection.open(self.listener, 0, [])

@@ -271,6 +271,19 @@ class Connection:
         if not self.session.channels:
             self._protocol.close()
 
+    def when_lost(self) -> Deferred[None]:
+        """
+        Wait for the end of the connection, whatever brings it.
+
+        :returns: fires when it is gone, at once if it is.
+        """
+        gone: Deferred[None] = Deferred(self._gone.remove)
+        if self.session.connected:
+            self._gone.append(gone)
+        else:
+            gone.callback(None)
+        return gone
+
     def close(self) -> Deferred[None]:
         """
         End the connection when all has been sent.
@@ -278,11 +291,9 @@ class Connection:
         :returns: fires when it is gone, within
             :data:`~cocained.rpc.wire.CLOSE_TIMEOUT`.
         """
-        gone: Deferred[None] = Deferred(self._gone.remove)
-        if not self.session.connected:
-            gone.callback(None)
+        gone = self.when_lost()
+        if gone.called:
             return gone
-        self._gone.append(gone)
         self._retiring = True
         self.session.flush()
         self._protocol.close()
