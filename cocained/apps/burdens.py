@@ -15,14 +15,13 @@ There is a timer only while there is something to watch.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Final, Protocol
+from collections.abc import Collection, Iterable
+from typing import Final, Generic, Protocol, TypeVar
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
-from cocained.apps.worker import Worker
-from cocained.errors import Category, NodeCode, RemoteError
+from cocained.errors import Category, CocainedError, NodeCode, RemoteError
 from cocained.rpc.session import Session
 from cocained.rpc.turn import Turn
 
@@ -41,13 +40,41 @@ RELIEF: Final = 2.0
 PATIENCE: Final = 5.0
 
 
-class Shunner(Protocol):
+class Stream(Protocol):
+    """One event at a bearer."""
+
+    @property
+    def client(self) -> Session:
+        """Who wants the answer."""
+
+    def abandon(self, error: CocainedError) -> None:
+        """End it on both sides."""
+
+
+class Bearer(Protocol):
+    """One connection that carries the events of many: a worker's, for one."""
+
+    @property
+    def uuid(self) -> str: ...
+
+    @property
+    def session(self) -> Session: ...
+
+    @property
+    def invocations(self) -> Iterable[Stream]: ...
+
+
+B = TypeVar("B", bound=Bearer)
+B_contra = TypeVar("B_contra", bound=Bearer, contravariant=True)
+
+
+class Shunner(Protocol[B_contra]):
     """The pool, as its burdens see it."""
 
-    def shun(self, worker: Worker) -> None:
+    def shun(self, worker: B_contra) -> None:
         """Give *worker* no new events, if others can take them."""
 
-    def welcome(self, worker: Worker) -> None:
+    def welcome(self, worker: B_contra) -> None:
         """Give *worker* events again; one that was never shunned is no error."""
 
 
@@ -69,30 +96,37 @@ class _Burden:
         self.clients: dict[Session, tuple[tuple[int, int], float]] = {}
 
 
-class Burdens:
+class Burdens(Generic[B]):
     """
     The workers of a pool that were stuck lately.
 
-    :param app: its name, for the log.
+    :param owner: of the pool, for the log, such as ``app echo``.
     :param pool: shuns and welcomes them.
     :param clock: the reactor's.
     :param turn: the sessions' sense of time.
+    :param kind: what they are, for people.
     """
 
     def __init__(
-        self, app: str, pool: Shunner, clock: IReactorTime, turn: Turn
+        self,
+        owner: str,
+        pool: Shunner[B],
+        clock: IReactorTime,
+        turn: Turn,
+        kind: str = "worker",
     ) -> None:
-        self._app = app
+        self._owner = owner
+        self._kind = kind
         self._pool = pool
         self._clock = clock
         self._turn = turn
-        self._burdens: dict[Worker, _Burden] = {}
+        self._burdens: dict[B, _Burden] = {}
         self._call: IDelayedCall | None = None
 
     def __len__(self) -> int:
         return len(self._burdens)
 
-    def watch(self, worker: Worker, client: Session | None) -> None:
+    def watch(self, worker: B, client: Session | None) -> None:
         """
         Keep an eye on a worker.
 
@@ -107,7 +141,7 @@ class Burdens:
         if self._call is None:
             self._call = self._clock.callLater(LOOK, self._look)
 
-    def forget(self, worker: Worker) -> None:
+    def forget(self, worker: B) -> None:
         """A worker takes no more events anyway; an unknown one is no error."""
         self._burdens.pop(worker, None)
         if not self._burdens and self._call is not None:
@@ -124,7 +158,7 @@ class Burdens:
         if self._burdens and self._call is None:
             self._call = self._clock.callLater(LOOK, self._look)
 
-    def _judge(self, worker: Worker, burden: _Burden, now: float) -> None:
+    def _judge(self, worker: B, burden: _Burden, now: float) -> None:
         session = worker.session
         if not (session.held or session.congested):
             burden.pauses = 0
@@ -138,7 +172,7 @@ class Burdens:
             self._burdens.pop(worker, None)
             self._pool.welcome(worker)
 
-    def _hurry(self, worker: Worker, burden: _Burden, now: float) -> None:
+    def _hurry(self, worker: B, burden: _Burden, now: float) -> None:
         """Find the clients for which others have waited long enough."""
         held = burden.clients
         for client, (progress, since) in list(held.items()):
@@ -150,22 +184,24 @@ class Burdens:
                 del held[client]
                 self._end(worker, client)
 
-    def _others_wait(self, worker: Worker, clients: Collection[Session]) -> bool:
+    def _others_wait(self, worker: B, clients: Collection[Session]) -> bool:
         return any(event.client not in clients for event in worker.invocations)
 
-    def _end(self, worker: Worker, client: Session) -> None:
+    def _end(self, worker: B, client: Session) -> None:
         """Let a worker go on without a client that does not read."""
         log.warn(
-            "a client of app {app} has not read for {seconds} s, and others wait for"
-            " worker {worker}: its streams there are ended",
-            app=self._app,
+            "a client of {owner} has not read for {seconds} s, and others wait for"
+            " {kind} {worker}: its streams there are ended",
+            owner=self._owner,
             seconds=PATIENCE,
+            kind=self._kind,
             worker=worker.uuid,
         )
         error = RemoteError(
             Category.NODE,
             NodeCode.RESOURCE,
-            f"nothing was read for {PATIENCE:g} s while others waited for the worker",
+            f"nothing was read for {PATIENCE:g} s while others waited for the"
+            f" {self._kind}",
         )
         for event in list(worker.invocations):
             if event.client is client:

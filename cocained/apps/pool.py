@@ -123,7 +123,7 @@ class Pool:
         self._watcher = watcher
         # Those that work or will; counted for every event that has to wait.
         self._able: dict[Worker, None] = {}
-        self._burdens = Burdens(app, self, clock, turn)
+        self._burdens = Burdens(f"app {app}", self, clock, turn)
         self._recycler: Recycler | None = None
         if recycling.is_on(profile.recycle):
             self._recycler = Recycler(app, profile.recycle, self, clock, random)
