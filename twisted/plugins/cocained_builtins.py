@@ -43,6 +43,9 @@ multicast_cluster = Entry(
 )
 
 adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway")
+vicodyn_gateway = Entry(
+    "gateway", "vicodyn", "cocained.gateways.vicodyn.gateway.VicodynGateway"
+)
 
 predefine_cluster = Entry(
     "cluster", "predefine", "cocained.clusters.predefine.PredefineCluster"
