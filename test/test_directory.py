@@ -379,6 +379,20 @@ class QuietTests(_DirectoryCase):
         failed = self.services.expose("quiet", self.service)
         self.failureResultOf(failed, CocainedError)
 
+    def test_one_because_of_another(self) -> None:
+        """Who is told of a service may offer another one at once."""
+        self.expose(self.services, "loud")
+        test = self
+
+        class Echo(Recorder):
+            def service_exposed(self, name: str, *args: Any) -> None:
+                done = test.services.expose(f"{name}2", test.service, announce=False)
+                test.successResultOf(done)
+
+        self.services.subscribe(Echo())
+
+        self.assertEqual(len(self.services.endpoints("loud2")), 1)
+
     def test_removed(self) -> None:
         """Nobody is told of its end, and its name is free."""
         self.successResultOf(self.services.remove("quiet"))
