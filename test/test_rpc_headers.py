@@ -26,6 +26,7 @@ from cocained.rpc.headers import (
     Trace,
     encode_headers,
     encode_trace,
+    is_untraced,
     reply_headers,
 )
 from cocained.test.strategies import HEADERS, octets
@@ -323,6 +324,40 @@ class RefusalTests(SynchronousTestCase):
         self.assert_refused([[False, b"x-a", bytes(most + 1)]], TransportCode.HPACK)
         stored = literal(b"x-a", bytes(TABLE_SIZE - ENTRY_OVERHEAD - 3))
         self.assert_refused([stored, *[83] * 16], TransportCode.HPACK)
+
+
+class UntracedTests(SynchronousTestCase):
+    """Headers that say nothing are recognised without taking them apart."""
+
+    def test_ours(self) -> None:
+        """What every frame of a node ends with."""
+        self.assertTrue(is_untraced(unpack(UNTRACED)))
+
+    def test_others(self) -> None:
+        """Whatever differs says something, or is to be refused."""
+        trio = unpack(UNTRACED)
+        others: list[Any] = [
+            None,
+            7,
+            [],
+            [80, 81, 82],
+            [1, 2, 3],
+            trio[:2],
+            [*trio, trio[0]],
+            [*trio[:2], 82],
+            [*trio[:2], [False, b"parent_id"]],
+            [*trio[:2], [True, b"parent_id", bytes(8)]],
+            [*trio[:2], [0, b"parent_id", bytes(8)]],
+            [*trio[:2], [False, 82, bytes(8)]],
+            [*trio[:2], [False, b"parent_id", 0]],
+            [*trio[:2], [False, b"parent_id", bytes(7) + b"\x01"]],
+            [*trio[:2], [False, b"parent_id", bytes(7)]],
+            [*trio[:2], [False, b"other", bytes(8)]],
+            [trio[1], trio[0], trio[2]],
+        ]
+
+        for items in others:
+            self.assertFalse(is_untraced(items), items)
 
 
 class TraceTests(SynchronousTestCase):

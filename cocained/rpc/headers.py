@@ -72,7 +72,8 @@ def _static_table() -> tuple[Header, ...]:
 STATIC = _static_table()
 
 #: Names that never are forwarded as they came: the trace has its own place.
-TRACE_NAMES = frozenset((b"trace_id", b"span_id", b"parent_id"))
+_TRIO = (b"trace_id", b"span_id", b"parent_id")
+TRACE_NAMES = frozenset(_TRIO)
 
 
 def _refuse(reason: str) -> RemoteProtocolError:
@@ -217,6 +218,28 @@ def encode_trace(trace: Trace, more: Iterable[Header] = ()) -> bytes:
 
 #: The header list of every frame that belongs to no trace: 61 bytes.
 UNTRACED = encode_trace(NO_TRACE)
+
+
+def is_untraced(items: Any) -> bool:
+    """
+    Say whether a frame's headers say nothing: :data:`UNTRACED`, unpacked.
+
+    They touch no table, and each frame between two nodes has them.
+
+    :param items: the fourth element of a frame, whatever it is.
+    """
+    if type(items) is not list or len(items) != 3:
+        return False
+    for item, name in zip(items, _TRIO, strict=True):
+        if type(item) is not list or len(item) != 3:
+            return False
+        store, key, value = item
+        # Types first: the names of others may be numbers.
+        if store is not False or type(key) is not bytes or type(value) is not bytes:
+            return False
+        if key != name or value != _ZERO:
+            return False
+    return True
 
 
 def reply_headers(headers: Iterable[Header]) -> bytes:

@@ -37,6 +37,7 @@ from cocained.rpc.headers import (
     Header,
     HeaderTable,
     InvalidTrace,
+    is_untraced,
     reply_headers,
 )
 from cocained.rpc.pressure import Pressure
@@ -147,7 +148,11 @@ class Session(Pressure):
                     headers = NO_HEADERS
                 else:
                     channel, kind, args, packed, *_ = frame
-                    headers = NO_HEADERS if packed == [] else self._table.decode(packed)
+                    headers = (
+                        NO_HEADERS
+                        if packed == [] or is_untraced(packed)
+                        else self._table.decode(packed)
+                    )
                 receiver = channels.get(channel)
             except RemoteProtocolError as fault:
                 return self.fail(fault)
