@@ -38,7 +38,7 @@ from cocained.errors import (
     RemoteError,
     SlotNotFound,
 )
-from cocained.rpc.codec import LARGE, frame_head, raw_head
+from cocained.rpc.codec import LARGE, frame_head, raw_head, short_head
 from cocained.rpc.graph import CLOSE, ERROR, WRITE
 from cocained.rpc.headers import (
     UNTRACED,
@@ -109,6 +109,7 @@ class Relay:
         "_event",
         "_first_headers",
         "_headers",
+        "_heads",
         "_kept",
         "_kept_size",
         "_link",
@@ -116,6 +117,7 @@ class Relay:
         "_sink",
         "_sink_channel",
         "_sink_head",
+        "_sink_headers",
         "_tried",
         "client",
     )
@@ -142,10 +144,14 @@ class Relay:
         self.client = session
         self._channel = channel
         self._event = event
-        self._headers = self._first_headers = UNTRACED
+        self._headers = UNTRACED
+        # Frames without headers are shorter, and nobody has to take them apart.
+        self._sink_headers = self._first_headers = b""
+        self._heads = short_head
         if headers:
-            self._headers = reply_headers(headers)
+            self._headers = self._sink_headers = reply_headers(headers)
             self._first_headers = encode_trace(Trace.from_headers(headers), headers)
+            self._heads = frame_head
         #: chunks in case that another peer has to get them
         self._kept: list[bytes] | None = []
         self._kept_size = 0
@@ -167,7 +173,7 @@ class Relay:
         sink = self._sink = link.session
         self._answer = Answer(self, link, self.client, self._channel, self._headers)
         channel = self._sink_channel = sink.fork(self._answer)
-        head = self._sink_head = frame_head(channel)
+        head = self._sink_head = self._heads(channel)
         copy.load.in_flight += 1
         link.invocations[self] = None
         self._began = self._app.now
@@ -222,11 +228,11 @@ class Relay:
         size = len(payload)
         if size < LARGE:
             out = sink.out or sink.speak()
-            out += (self._sink_head, CHUNK_HEADS[size], payload, self._headers)
+            out += (self._sink_head, CHUNK_HEADS[size], payload, self._sink_headers)
         else:
             sink.send(self._sink_head + WRITE_HEAD + raw_head(size))
             sink.send(payload)
-            sink.send(self._headers)
+            sink.send(self._sink_headers)
         if sink.congested:
             sink.press(self.client, size)
             self._link.burdened()
@@ -243,7 +249,7 @@ class Relay:
     def _say(self, body: bytes) -> None:
         sink = self._sink
         out = sink.out or sink.speak()
-        out += (self._sink_head, body, self._headers)
+        out += (self._sink_head, body, self._sink_headers)
 
     # What another peer would need
 
