@@ -123,6 +123,8 @@ class Directory:
         exposed = self._exposed.get(name)
         if self._announcing or exposed is None or name in self._deaf:
             return None
+        if not exposed.announced:
+            return None
         return exposed.endpoints, exposed.version, exposed.graph
 
     def expose(

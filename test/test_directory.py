@@ -393,6 +393,15 @@ class QuietTests(_DirectoryCase):
 
         self.assertEqual(len(self.services.endpoints("loud2")), 1)
 
+    def test_draining(self) -> None:
+        """While the node drains it is not found either, nor announced afterwards."""
+        self.services.withdraw()
+        self.assertIsNone(self.services.withdrawn("quiet"))
+
+        self.services.restore()
+
+        self.assertEqual(self.recorder.told, [])
+
     def test_removed(self) -> None:
         """Nobody is told of its end, and its name is free."""
         self.successResultOf(self.services.remove("quiet"))

@@ -44,6 +44,7 @@ COMMANDS = {
     "runlist": ("runlists", "runlists", "Runlists: which apps a node starts."),
     "uuid": ("nodes", "uuid", "Show the node's own id."),
     "version": ("nodes", "version", "Show the version of this tool."),
+    "vicodyn": ("vicodyn", "vicodyn", "The gateway vicodyn: its apps and its peers."),
 }
 
 
