@@ -21,6 +21,8 @@ from cocained.apps.keys import ManifestKeys, ProfileKeys
 from cocained.clusters.multicast import MulticastArgs
 from cocained.clusters.predefine import PredefineArgs
 from cocained.config.describe import document, table
+from cocained.gateways.adhoc import AdhocArgs
+from cocained.gateways.vicodyn.args import VicodynArgs
 from cocained.links.pace import Pace
 from cocained.repository import Repository
 from cocained.rpc.dispatch import Protocol
@@ -36,6 +38,7 @@ SERVICES = {
     "admin": "cocained.services.admin.AdminService",
     "unicorn": "cocained.services.unicorn.UnicornService",
     "app": "cocained.apps.service.AppService",
+    "vicodyn": "cocained.gateways.vicodyn.info.InfoService",
 }
 
 #: What a graph is called when it is a usual one.
@@ -168,6 +171,36 @@ LIMITS = (
         "bytes",
         "of chunks that one event may collect before a worker has it",
         "error ``[20991, 2]``",
+    ),
+    Limit(
+        "cocained.gateways.health.PROBES",
+        "probes",
+        "of copies by a gateway at a time",
+        "the others wait for their turn",
+    ),
+    Limit(
+        "cocained.gateways.vicodyn.relay.KEEP_LIMIT",
+        "bytes",
+        "of chunks that ``vicodyn`` keeps of one request until its answer begins",
+        "it is not given to another node",
+    ),
+    Limit(
+        "cocained.gateways.vicodyn.virtual.KEEP_TOTAL",
+        "bytes",
+        "that it keeps of all requests",
+        "what comes then is not given to another node",
+    ),
+    Limit(
+        "cocained.gateways.vicodyn.peer.PING_LIMIT",
+        "seconds",
+        "that a node may give it no sign of life",
+        "the connection is ended, and so are its requests",
+    ),
+    Limit(
+        "cocained.gateways.vicodyn.peer.CONNECT_LIMIT",
+        "seconds",
+        "for it to connect to a node, over all of its addresses",
+        "it is tried again later",
     ),
     Limit(
         "cocained.apps.crashlog.LINE_LIMIT",
@@ -518,6 +551,8 @@ def parts() -> dict[str, str]:
         "links": table(Pace),
         "multicast": table(MulticastArgs),
         "predefine": table(PredefineArgs),
+        "gateway_adhoc": table(AdhocArgs),
+        "gateway_vicodyn": table(VicodynArgs),
         "limits": limits(),
         "codes": codes(),
     }

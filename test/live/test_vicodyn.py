@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgpack
@@ -101,11 +102,8 @@ class VicodynTests(SynchronousTestCase):
     def stop_all(self) -> None:
         """Stop the nodes that run, all at once; each must do it well."""
         running = [n for n in self.nodes if n.process and n.process.poll() is None]
-        for node in running:
-            assert node.process is not None
-            node.process.send_signal(signal.SIGTERM)
-        for node in running:
-            node.stop()
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(LiveNode.stop, running))
 
     def info(self) -> Mapping[bytes, Any]:
         """Ask the information service of the gateway."""
@@ -240,6 +238,9 @@ class VicodynTests(SynchronousTestCase):
             node.process.send_signal(signal.SIGTERM)
             load.run(SETTLE + 1.0)
         load.finish(10)
+        for node in self.others:
+            assert node.process is not None
+            node.process.wait(10)
 
         self.assert_kept(ledger)
         self.assertEqual(ledger.share, 1.0, ledger.table("requests"))
