@@ -130,6 +130,12 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _GROUPS + "GatewayTests.test_b_native",
         _GROUPS + "GatewayTests.test_b_duplicate",
         _GROUPS + "GatewayTests.test_b_local",
+        "test_gateways_choice.LotteryTests.test_even",
+        "test_gateways_adhoc.AdhocTests.test_duplicate",
+        "test_gateways_vicodyn.ResolveTests.test_app",
+        "test_gateways_vicodyn.ResolveTests.test_other_services",
+        "test_gateways_vicodyn_info.InfoTests.test_info",
+        "test_vicodyn.VicodynTests.test_shares",
     ),
     "3.7": (
         _CLUSTER + "ListeningTests.test_b_cluster",
