@@ -158,7 +158,7 @@ class Relay:
         self._ending: bytes | None = None
         self._open = True
         self._done = False
-        self._tried: list[Copy] = []
+        self._tried: tuple[Copy, ...] = ()
         session.owed += 1
 
     def give(self, copy: Copy, link: Link) -> None:
@@ -176,7 +176,7 @@ class Relay:
         head = self._sink_head = self._heads(channel)
         copy.load.in_flight += 1
         link.invocations[self] = None
-        self._began = self._app.now
+        self._began = self._app.turn.now
         event = self._event
         out = sink.out or sink.speak()
         out += (
@@ -288,7 +288,7 @@ class Relay:
         copy = None
         if (category, code) in RECOVERABLE:
             self._app.refused(self._copy, (category, code))
-            self._tried.append(self._copy)
+            self._tried += (self._copy,)
             if kept is not None and client.connected:
                 copy = self._app.another(self._tried)
         if copy is None or copy.link is None:

@@ -110,7 +110,7 @@ class VirtualApp:
         self.copies: dict[str, Copy] = {}
         self._choice: Choice[Copy] = Choice(policy, chance)
         self._retries = retries
-        self._turn = turn
+        self.turn = turn
         self._ration = ration
         self._closed = False
         self._relays: dict[Relay, None] = {}
@@ -177,9 +177,10 @@ class VirtualApp:
 
     def _pick(self, tried: Sequence[Copy]) -> Copy | None:
         """Choose a copy whose connection takes one more request."""
-        full: list[Copy] = list(tried)
+        now = self.turn.now
+        full = tried
         for _ in range(len(self._choice)):
-            copy = self._choice.pick(self._turn.now, full)
+            copy = self._choice.pick(now, full)
             if copy is None:
                 return None
             link = copy.peer.link
@@ -189,15 +190,10 @@ class VirtualApp:
             elif len(link.invocations) < CHANNEL_LIMIT:
                 return copy
             else:
-                full.append(copy)
+                full = [*full, copy]
         return None
 
     # For requests
-
-    @property
-    def now(self) -> float:
-        """When this turn of the reactor began, in seconds."""
-        return self._turn.now
 
     def keep(self, size: int) -> bool:
         """
@@ -214,13 +210,13 @@ class VirtualApp:
 
     def answered(self, copy: Copy, link: Link, began: float) -> None:
         """The answer of a request that began at *began* has begun."""
-        now = self._turn.now
+        now = self.turn.now
         copy.load.observe(now - began, now)
         link.peer.last_active = now
 
     def refused(self, copy: Copy, error: tuple[int, int]) -> None:
         """A copy did not take a request."""
-        copy.load.failed(self._turn.now)
+        copy.load.failed(self.turn.now)
         if error == _NOT_RUNNING and self.copies.get(copy.peer.uuid) is copy:
             # Until it is announced again, others are asked first.
             copy.runs = False
