@@ -206,3 +206,8 @@ class VicodynCase(SynchronousTestCase):
         ]
         self.assertEqual(len(found), 1, found)
         return found[0]
+
+
+def refusal(channel: int, error: tuple[int, int, bytes]) -> list[Any]:
+    """An error as a client gets it."""
+    return [channel, ERROR, [list(error[:2]), error[2]]]

@@ -14,8 +14,8 @@ A gateway that relays: apps are reached through this node, wherever they run.
     the connection to one node;
 ``virtual``
     the copies of one app, and the service that clients see;
-``relay``
-    one request on its way: the hot path;
+``relay``, ``answer``
+    one request on its way, there and back: the hot path;
 ``gateway``
     what the locator tells and asks;
 ``info``
