@@ -16,7 +16,8 @@ from pathlib import Path
 
 from typing_extensions import override
 
-from cocained.testing.docker.daemon import READY_TIMEOUT, Daemon, LabError
+from cocained.testing.docker.daemon import READY_TIMEOUT, Daemon
+from cocained.testing.programs import LabError
 
 #: Times that mounts are looked for; some hide others.
 UNMOUNTS = 3
