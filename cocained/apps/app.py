@@ -20,7 +20,6 @@ from typing import Any
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from zope.interface import implementer
 
 from cocained.apps.edition import Edition
 from cocained.apps.engine import free_path, next_path
@@ -31,11 +30,10 @@ from cocained.apps.publication import Publication
 from cocained.apps.release import Release, cause
 from cocained.apps.report import Flags, overseer_report
 from cocained.apps.rollover import Rollover
-from cocained.apps.service import AppService
 from cocained.apps.stats import Stats
 from cocained.apps.watch import Watch
 from cocained.errors import AppStopped, CocainedError
-from cocained.interfaces import INode, IRemoteService
+from cocained.interfaces import INode
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 
@@ -58,11 +56,6 @@ class AppState(Enum):
     RUNNING = "running"
     STOPPED = "stopped"
     BROKEN = "broken"
-
-
-@implementer(IRemoteService)
-class _PublishedService(AppService):
-    """The app service, as the directory wants it."""
 
 
 class App:
@@ -92,8 +85,7 @@ class App:
         self._leaving: dict[Release, None] = {}
         self._waiting: list[Deferred[None]] = []
         self._watch: Watch | None = None
-        service = _PublishedService(self)
-        self._publication = Publication(node.directory, service)
+        self._publication = Publication(node.directory, self)
         self._is_closing = False
 
     def _make_release(self, profile: str, endpoint: str) -> Release:
@@ -192,8 +184,8 @@ class App:
             report = self._report(flags) if flags & Flags.OVERSEER else {}
             report["uptime"] = int(self._clock.seconds() - self._started)
             report["publushed"] = self._publication.is_on
-            if self._release.edition is not None:
-                report["version"] = self._release.edition.label
+            if self._release.label:
+                report["version"] = self._release.label
             if self._rollover is not None:
                 report["update"] = self._rollover.report()
         else:
@@ -230,8 +222,10 @@ class App:
         release = self._make_release(profile or self.profile, endpoint)
         rollover = self._rollover = Rollover(release, self._clock)
         log.info("app {app} is being updated", app=self.name)
+        pool = self._release.overseer.pool
         try:
-            await rollover.run(self._stats, self._staff, self._when_alone)
+            # As many workers as carry the load now: it moves in one turn.
+            await rollover.run(self._stats, lambda: pool.active, self._when_alone)
         except CocainedError as error:
             self._leave(release, release.stop)
             if not isinstance(error, AppStopped):
@@ -239,7 +233,7 @@ class App:
                     "app {app} stays as it is, its new version {version} cannot serve:"
                     " {error}",
                     app=self.name,
-                    version=release.edition.label if release.edition else "",
+                    version=release.label,
                     error=error,
                 )
             raise
@@ -251,10 +245,6 @@ class App:
         if rollover is not None and not rollover.is_over:
             rollover.give_up()
             self._leave(rollover.release, rollover.release.stop)
-
-    def _staff(self) -> int:
-        """Say how many workers a successor needs to take all the load at once."""
-        return self._release.overseer.pool.active
 
     def _when_alone(self) -> Deferred[None]:
         """
@@ -271,15 +261,15 @@ class App:
 
     def _take_over(self, rollover: Rollover) -> None:
         """Let the new release serve: from one event to the next."""
-        former, release = self._release, rollover.release
-        self._release = release
+        release = rollover.release
+        former, self._release = self._release, release
         self.enqueue = release.overseer.enqueue
         former.overseer.hand_over(release.overseer)
         rollover.done()
         log.info(
             "app {app} has been updated to version {version}",
             app=self.name,
-            version=release.edition.label if release.edition else "",
+            version=release.label,
             profile=self.profile,
         )
         self._leave(former, former.retire)

@@ -10,12 +10,19 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from cocained.apps.documents import Profile
+from cocained.apps.service import AppService, Served
 from cocained.errors import CocainedError
 from cocained.interfaces import IDirectory, IRemoteService
 
 log = Logger()
+
+
+@implementer(IRemoteService)
+class _PublishedService(AppService):
+    """The app service, as the directory wants it."""
 
 
 class Publication:
@@ -23,15 +30,15 @@ class Publication:
     The place of one app in the node's directory.
 
     :param directory: the node's.
-    :param service: the app's, under whose name it is found.
+    :param app: what is found there, under its name.
 
     :ivar is_on: whether it is there.
     """
 
-    def __init__(self, directory: IDirectory, service: IRemoteService) -> None:
+    def __init__(self, directory: IDirectory, app: Served) -> None:
         self.is_on = False
         self._directory = directory
-        self._service = service
+        self._service = _PublishedService(app)
         self._is_closed = False
 
     async def publish(self) -> None:

@@ -118,6 +118,11 @@ class Release:
         return self._overseer
 
     @property
+    def label(self) -> str:
+        """That of its edition; empty as long as that is not known."""
+        return "" if self.edition is None else self.edition.label
+
+    @property
     def progress(self) -> Mapping[str, Any] | None:
         """How far the spooling is, if the isolate tells."""
         isolate: Any = self._isolate

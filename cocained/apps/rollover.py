@@ -151,8 +151,8 @@ class Rollover:
             "state": self.phase.value,
             "since": int(self._since),
         }
-        if self.release.edition is not None:
-            report["version"] = self.release.edition.label
+        if self.release.label:
+            report["version"] = self.release.label
         if self.error is not None:
             report["error"] = int(self.error.code)
             report["cause"] = self.error.reason
