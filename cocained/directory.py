@@ -6,26 +6,37 @@ The services of this node: on which ports they listen, and who is told.
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import random
 from collections import deque
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from cocained.door import Access, Door
 from cocained.errors import CocainedError, StorageError
-from cocained.interfaces import IDirectory, IExposure, IRemoteService
+from cocained.interfaces import (
+    IDirectory,
+    IDoor,
+    IExposure,
+    IRemoteService,
+    Withdrawn,
+)
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.graph import Root
 from cocained.rpc.wire import ServiceFactory, Wiring
 
 log = Logger()
+
+#: Tells doors apart that cannot have the plain path; no number comes twice.
+_successors = itertools.count(2)
 
 
 class Exposed(NamedTuple):
@@ -36,6 +47,7 @@ class Exposed(NamedTuple):
     graph: Root
     factory: ServiceFactory
     dispatch: Dispatch
+    service: IRemoteService
     port: IListeningPort
     number: int
     announced: bool
@@ -106,6 +118,8 @@ class Directory:
         self._former: list[ServiceFactory] = []
         self._observers: list[IExposure] = []
         self._announcing = True
+        self._own: Container[str] = ()
+        self._doors: list[Door] = []
         #: services that are still here, but whose ports are closed
         self._deaf: set[str] = set()
 
@@ -117,15 +131,14 @@ class Directory:
         exposed = self._exposed.get(name)
         return exposed.endpoints if exposed is not None else ()
 
-    def withdrawn(
-        self, name: str
-    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+    def withdrawn(self, name: str) -> Withdrawn | None:
         exposed = self._exposed.get(name)
         if self._announcing or exposed is None or name in self._deaf:
             return None
         if not exposed.announced:
             return None
-        return exposed.endpoints, exposed.version, exposed.graph
+        own = name in self._own
+        return Withdrawn(exposed.endpoints, exposed.version, exposed.graph, own)
 
     def expose(
         self, name: str, service: IRemoteService, announce: bool = True
@@ -148,6 +161,7 @@ class Directory:
             service.protocol.graph,
             factory,
             dispatch,
+            service,
             port,
             number,
             announce,
@@ -158,6 +172,8 @@ class Directory:
             service=name,
             addresses=" ".join(_address(*endpoint) for endpoint in exposed.endpoints),
         )
+        for door in self._doors:
+            door.add(name, service)
         self._announce(name, exposed)
 
     def _announce(self, name: str, exposed: Exposed) -> None:
@@ -205,16 +221,63 @@ class Directory:
         self._former.append(exposed.factory)
         self._unannounce(name, exposed)
         log.info("service {service} is no longer offered", service=name)
-        return exposed.port.stopListening() or succeed(None)
+        return Deferred.fromCoroutine(self._remove(name, exposed))
+
+    async def _remove(self, name: str, exposed: Exposed) -> None:
+        for door in list(self._doors):
+            await door.remove(name)
+        await maybeDeferred(exposed.port.stopListening)
+
+    # Doors
+
+    def open_door(
+        self,
+        path: str,
+        services: Iterable[str],
+        inside: str | None = None,
+        uid: int = -1,
+        gid: int = -1,
+    ) -> IDoor:
+        names = frozenset(services)
+        if any(door.path == path for door in self._open_doors()):
+            # Workers of an app's last run are still ending behind it.
+            path = f"{path}.{next(_successors)}"
+        return self._open(
+            Door(self._wiring, path, names, True, inside, Access(uid, gid))
+        )
+
+    def open_common_door(self, path: str) -> IDoor:
+        """
+        Let people and programs of this machine reach all services by UNIX sockets.
+
+        :param path: a directory, whose mode says who may; made for the node's user
+            alone if it is missing.
+        :raises DoorError: it cannot be made.
+        """
+        access = Access(shared=True)
+        return self._open(Door(self._wiring, path, None, False, access=access))
+
+    def _open_doors(self) -> list[Door]:
+        return [door for door in self._doors if not door.is_closed]
+
+    def _open(self, door: Door) -> Door:
+        door.open()
+        self._doors = [*self._open_doors(), door]
+        for name, exposed in self._exposed.items():
+            door.add(name, exposed.service)
+        return door
 
     # The end, and what may come before it
 
-    def withdraw(self) -> None:
+    def withdraw(self, own: Container[str] = ()) -> None:
         """
         Tell all observers that every service is gone, and of none that comes.
 
         Ports stay open: who has heard of a service a moment ago still comes.
+
+        :param own: services of the configuration.
         """
+        self._own = own
         for name, exposed in list(self._exposed.items()):
             self._unannounce(name, exposed)
         self._announcing = False
@@ -247,17 +310,23 @@ class Directory:
         for name, exposed in self._exposed.items():
             if name not in keep:
                 exposed.dispatch.refuse(error)
+        for door in self._doors:
+            door.refuse(error, keep)
 
     @property
     def owed(self) -> int:
         """Calls that were made and wait for their answers."""
         factories = [exposed.factory for exposed in self._exposed.values()]
-        return sum(factory.owed for factory in (*factories, *self._former))
+        inside = sum(door.owed for door in self._doors)
+        return inside + sum(factory.owed for factory in (*factories, *self._former))
 
     async def close(self) -> None:
         """Remove every service and end all connections there are."""
         for name in list(self._exposed):
             await self.remove(name)
+        doors, self._doors = self._doors, []
+        for door in doors:
+            await door.close()
         former, self._former = self._former, []
         for factory in former:
             factory.close()

@@ -98,7 +98,7 @@ class Draining:
 
     async def _run(self) -> None:
         turn = self._turn
-        self._directory.withdraw()
+        self._directory.withdraw(own=self._services)
         if self.settle:
             await deferLater(self._clock, self.settle)
         _fire(self._settled)

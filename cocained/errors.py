@@ -447,6 +447,10 @@ class SpoolError(IsolateError):
         self.code = code
 
 
+class DoorError(SpoolError):
+    """A directory of UNIX sockets cannot be opened."""
+
+
 class SpawnError(IsolateError):
     """
     A worker could not be started.
@@ -492,6 +496,12 @@ class AppStopped(AppError):
         self, reason: str = "the application has been stopped: Broken pipe"
     ) -> None:
         super().__init__(reason)
+
+
+class Forbidden(CocainedError):
+    """Something that is there, and is not for the one who asks."""
+
+    code = errno.EACCES
 
 
 class NotDrained(CocainedError):

@@ -288,6 +288,8 @@ class Node(Service):
             await self._start_one(component)
         for service in self._services.values():
             await self._start_one(service)
+        if self.config.network.unix:
+            self.directory.open_common_door(self.resolve(self.config.network.unix))
         # Nobody can call before everybody is there.
         for name, service in self._services.items():
             await self.directory.expose(name, service)

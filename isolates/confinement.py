@@ -198,8 +198,17 @@ class Confinement:
 
     # For each worker
 
+    @property
+    def uid(self) -> int:
+        """Number of the workers' user, -1 for the node's own."""
+        return -1 if self._user is None else self._user.uid
+
     def launch(
-        self, program: Sequence[str], directory: str, endpoint: str | None = None
+        self,
+        program: Sequence[str],
+        directory: str,
+        endpoint: str | None = None,
+        door: str | None = None,
     ) -> Launched:
         """
         Build the walls of one worker.
@@ -207,6 +216,7 @@ class Confinement:
         :param program: the app's, with its arguments.
         :param directory: the unpacked code.
         :param endpoint: socket that the worker must reach.
+        :param door: directory of others that it may.
         :raises SpawnError: the machine refuses; nothing is left then.
         """
         self._dig()
@@ -234,7 +244,7 @@ class Confinement:
             environment |= self._user.environment()
         sandbox = None
         if self._args.sandbox != "none":
-            sandbox = self._sandbox(directory, endpoint)
+            sandbox = self._sandbox(directory, endpoint, door)
             environment["TMPDIR"] = "/tmp"
         command = command_line(
             program,
@@ -259,12 +269,14 @@ class Confinement:
         wanted = self._args.no_new_privs
         return self._user is not None if wanted is None else wanted
 
-    def _sandbox(self, directory: str, endpoint: str | None) -> Sandbox:
+    def _sandbox(
+        self, directory: str, endpoint: str | None, door: str | None
+    ) -> Sandbox:
         options = self._args.bwrap
         return Sandbox(
             code=directory,
             hidden=(self._runtime,),
-            sockets=() if endpoint is None else (endpoint,),
+            sockets=tuple(path for path in (endpoint, door) if path is not None),
             binds=self._binds,
             network=options.network,
             read_only=options.read_only,

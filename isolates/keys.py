@@ -31,6 +31,13 @@ MOST_PIDS = 4_194_304
 #: Directories bound into a sandbox: each is a mount that each spawn makes.
 MAX_BINDS = 64
 
+#: What a worker without a network may call, unless its profile says otherwise:
+#: enough for most, and nothing with which it gains anything over the node.
+SERVICES = ("logging", "storage")
+
+#: Services that one profile may name.
+MAX_SERVICES = 64
+
 #: How a limit without a limit is written.
 UNLIMITED = -1
 
@@ -56,6 +63,12 @@ LimitName = Literal[
 ]
 
 
+Services = Annotated[
+    list[Annotated[str, Meta(min_length=1, max_length=255)]],
+    Meta(max_length=MAX_SERVICES),
+]
+
+
 class SandboxArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What a worker in a sandbox may see and do."""
 
@@ -63,9 +76,17 @@ class SandboxArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bool,
         Meta(
             description="Whether it shares the node's network; without, it reaches"
-            " neither the locator nor anything else but its app."
+            " its app and what ``services`` lets it, and nothing else."
         ),
     ] = False
+    services: Annotated[
+        Services | None,
+        Meta(
+            description="Names of services and apps that it can call through UNIX"
+            " sockets, and of no others; an empty list is none.",
+            extra={"default": "``[logging, storage]``, with ``network`` none"},
+        ),
+    ] = None
     read_only: Annotated[
         bool,
         Meta(description="Whether the file system is read-only; ``/tmp`` never is."),
@@ -78,6 +99,11 @@ class SandboxArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " unless ``:ro`` follows.",
         ),
     ] = []
+
+    @property
+    def admitted(self) -> tuple[str, ...]:
+        """Services that it can call through UNIX sockets."""
+        return admitted(self.services, self.network)
 
     def __post_init__(self) -> None:
         faults = []
@@ -210,6 +236,18 @@ class ProcessArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             or self.tmpdir == "private"
             or self.sandbox != "none"
         )
+
+
+def admitted(services: list[str] | None, has_network: bool) -> tuple[str, ...]:
+    """
+    Say which services workers can call through UNIX sockets.
+
+    :param services: what the profile says, if it does.
+    :param has_network: whether they find the node by themselves.
+    """
+    if services is None:
+        return () if has_network else SERVICES
+    return tuple(services)
 
 
 def soft_and_hard(value: int | list[int]) -> tuple[int, int]:

@@ -72,7 +72,7 @@ class Sandbox:
 
     :ivar code: directory of the app, read-only and where the worker runs.
     :ivar hidden: directories that look empty inside.
-    :ivar sockets: what is to be reached in them all the same.
+    :ivar sockets: what is to be reached in them all the same, or directories of it.
     :ivar binds: path and whether it is read-only.
     :ivar network: whether the machine's network is.
     :ivar read_only: whether the rest of the file system is.

@@ -27,6 +27,7 @@ from cocained.component import Component
 from cocained.errors import SpawnError
 from cocained.interfaces import (
     ICodeVersion,
+    IDoor,
     IIsolate,
     INode,
     IWorkerHandle,
@@ -75,6 +76,7 @@ class ProcessIsolate(Component[ProcessArgs]):
         self._holds: list[Hold] = []
         self._is_stopped = False
         self._confinement: Confinement | None = None
+        self._door: IDoor | None = None
         if not args.is_plain:
             self._confinement = Confinement(
                 args, name, node.uuid, node.runtime, self._later
@@ -134,10 +136,23 @@ class ProcessIsolate(Component[ProcessArgs]):
         return told
 
     def _unpacked(self, directory: str) -> None:
+        self._open_door()
         self._directory = directory
         log.info("app {app} is spooled to {path}", app=self.name, path=directory)
         cleaning = self._in_thread(self._spool.cleanup, {directory})
         cleaning.addCallbacks(self._tell, self._not_cleaned)
+
+    def _open_door(self) -> None:
+        """Let workers that have no network call what they may."""
+        services = self.args.bwrap.admitted
+        if self._confinement is None or self.args.sandbox == "none" or not services:
+            return
+        if self._is_stopped:
+            return
+        path = os.path.join(self.node.runtime, f"{self.name}.{os.getpid()}.door")
+        self._door = self.node.directory.open_door(
+            path, services, uid=self._confinement.uid
+        )
 
     def _tell(self, swept: Swept) -> None:
         for problem in swept.problems:
@@ -161,6 +176,8 @@ class ProcessIsolate(Component[ProcessArgs]):
         if directory is None:
             return fail(SpawnError(f"app {self.name!r} has not been spooled"))
         command = [os.path.join(directory, executable)]
+        if self._door is not None:
+            arguments = {**arguments, "--locator": self._door.locator}
         for name, value in sorted(arguments.items()):
             command += [name, value]
         cell: Cell | None = None
@@ -169,7 +186,10 @@ class ProcessIsolate(Component[ProcessArgs]):
                 check_program(command[0], directory)
             if self._confinement is not None:
                 launched = self._confinement.launch(
-                    command, directory, arguments.get("--endpoint")
+                    command,
+                    directory,
+                    arguments.get("--endpoint"),
+                    None if self._door is None else self._door.path,
                 )
                 command, cell = launched.command, launched.cell
                 environment = {**launched.environment, **environment}
@@ -208,6 +228,12 @@ class ProcessIsolate(Component[ProcessArgs]):
         self._is_stopped = True
         if self._confinement is None and not self._holds:
             return None
+        if self._door is None:
+            return self._leave()
+        door, self._door = self._door, None
+        return door.close().addCallback(lambda _: self._leave())
+
+    def _leave(self) -> Deferred[None]:
         return self._in_thread(self._thd_stop).addCallback(self._stopped)
 
     def _thd_stop(self) -> list[Swept]:

@@ -5,7 +5,8 @@ The locator: says where services are (protocol.md §3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import msgspec
@@ -17,6 +18,8 @@ from cocained.component import Component
 from cocained.config import ComponentConfig, Invalid
 from cocained.errors import Category, CocainedError, LocatorCode, ServiceNotAvailable
 from cocained.interfaces import (
+    IBehindDoors,
+    IDoor,
     IExposure,
     IGateway,
     INode,
@@ -42,6 +45,7 @@ from cocained.rpc.headers import Header
 from cocained.rpc.roles import Receiver
 from cocained.rpc.session import Session
 from cocained.rpc.streams import Downstream, Upstream
+from cocained.rpc.view import View, forbidden
 from cocained.services.follower import GroupFollower
 from cocained.services.groups import RoutingGroups
 from cocained.services.neighbourhood import Neighbourhood
@@ -105,7 +109,7 @@ class MissingVersion(CocainedError):
     code = LocatorCode.MISSING_VERSION
 
 
-@implementer(IRemoteService, IExposure, IReporter)
+@implementer(IRemoteService, IExposure, IBehindDoors, IReporter)
 class LocatorService(Component[LocatorArgs]):
     """Type ``locator``."""
 
@@ -179,6 +183,33 @@ class LocatorService(Component[LocatorArgs]):
         self._local.pop(name, None)
         self._around.offers.remove(name)
 
+    # IBehindDoors
+
+    def seen_from(self, door: IDoor, walled: bool) -> Any:
+        """
+        Who comes through a door is told paths, and of what it admits.
+
+        Workers behind walls could take the place of services by ``publish``, and
+        learn of others by the rest.
+        """
+        methods: dict[str, Callable[..., Any]] = {
+            "resolve": partial(self._resolve_at, door)
+        }
+        if walled:
+            closed = ("connect", "refresh", "cluster", "publish", "routing")
+            methods |= dict.fromkeys(closed, forbidden)
+        return View(self, **methods)
+
+    def _resolve_at(self, door: IDoor, name: str, seed: str) -> Packed:
+        member = self._groups.pick(name, seed)
+        if not door.admits(member):
+            raise ServiceNotAvailable(
+                f"service is not available: {member!r} is not among the 'services'"
+                " that the profile of this app lets through its walls"
+            )
+        found = door.offer(member)
+        return self.resolve(member, seed) if found is None else _packed(*found)
+
     # Methods
 
     @protocol.method(0, text, optional(text, ""))
@@ -188,14 +219,17 @@ class LocatorService(Component[LocatorArgs]):
             found = self._local.get(member)
             if found is not None:
                 return found
+        # While the node drains: its own services first, since who asks for its
+        # ``admin`` does not mean another's; apps for those who have no other.
+        withdrawn = self.node.directory.withdrawn(member)
+        if withdrawn is not None and withdrawn.own:
+            return _packed(*withdrawn[:3])
         if self._gateway is not None:
             remote = self._gateway.resolve(member, seed)
             if remote is not None:
                 return _packed(*remote)
-        # While the node drains, for those who have nowhere else to go.
-        withdrawn = self.node.directory.withdrawn(member)
         if withdrawn is not None:
-            return _packed(*withdrawn)
+            return _packed(*withdrawn[:3])
         raise ServiceNotAvailable()
 
     @protocol.stream(1, text, upstream=STREAMING)

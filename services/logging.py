@@ -13,9 +13,17 @@ from zope.interface import implementer
 
 from cocained.component import Component
 from cocained.errors import InvalidArgument
-from cocained.interfaces import LOG_ATTRIBUTES, LOG_SOURCE, INode, IRemoteService
+from cocained.interfaces import (
+    LOG_ATTRIBUTES,
+    LOG_SOURCE,
+    IBehindDoors,
+    IDoor,
+    INode,
+    IRemoteService,
+)
 from cocained.rpc.arguments import blob, integer, listing, optional, record, text
 from cocained.rpc.dispatch import Protocol
+from cocained.rpc.view import View, forbidden
 
 #: Severities of the wire, by number.
 SEVERITIES = ("debug", "info", "warning", "error")
@@ -57,7 +65,7 @@ class LoggingArgs(
     ] = "core"
 
 
-@implementer(IRemoteService)
+@implementer(IRemoteService, IBehindDoors)
 class LoggingService(Component[LoggingArgs]):
     """Type ``logging``."""
 
@@ -69,6 +77,10 @@ class LoggingService(Component[LoggingArgs]):
         level = args.verbosity
         self._verbosity = SEVERITIES.index(level) if isinstance(level, str) else level
         self._log = Logger("cocained.apps")
+
+    def seen_from(self, door: IDoor, walled: bool) -> Any:
+        """What is logged is not decided by workers behind walls."""
+        return View(self, set_verbosity=forbidden) if walled else self
 
     @protocol.mute(
         0,

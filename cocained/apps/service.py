@@ -10,14 +10,17 @@ from typing import Any
 from typing import Protocol as Role
 
 from twisted.internet.defer import Deferred
+from zope.interface import implementer
 
 from cocained.apps.invocation import Invocation
+from cocained.interfaces import IBehindDoors, IDoor
 from cocained.rpc.arguments import Signature, blob, integer, optional
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import PRIMITIVE, STREAMING
 from cocained.rpc.headers import Headers
 from cocained.rpc.session import Session
 from cocained.rpc.streams import Downstream
+from cocained.rpc.view import View, forbidden
 
 
 class Served(Role):
@@ -59,6 +62,7 @@ def population_control(app: Served, session: Session, channel: int) -> Downstrea
     return Downstream(session, channel, messages, lambda: app.control(0))
 
 
+@implementer(IBehindDoors)
 class AppService:
     """
     Version 1: enqueue, info, control.
@@ -80,6 +84,10 @@ class AppService:
 
     def drain(self) -> Deferred[None] | None:
         return None
+
+    def seen_from(self, door: IDoor, walled: bool) -> Any:
+        """Others' workers may ask it; how it is run is none of their business."""
+        return View(self, info=forbidden, control=forbidden) if walled else self
 
     @protocol.stream(
         0, blob, optional(blob, b""), dispatch=STREAMING, upstream=STREAMING

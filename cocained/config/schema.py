@@ -135,6 +135,16 @@ class NetworkConfig(
             extra={"default": "the machine's own name"},
         ),
     ] = msgspec.field(default_factory=socket.gethostname)
+    unix: Annotated[
+        str,
+        Meta(
+            description="Directory in which each service listens at a UNIX socket of "
+            "its name, too; ``cocaine-tool --host DIRECTORY/locator`` uses it. Who can "
+            "enter it may call everything: it is made for the node's user alone, and "
+            "one that is there keeps its mode. Keep it short.",
+            extra={"default": "none"},
+        ),
+    ] = ""
     pinned: Annotated[
         dict[Name, Port],
         Meta(

@@ -6,16 +6,17 @@ Nodes, directories and isolates of which a test has the strings.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from cocained.component import Component, NoArgs
-from cocained.errors import CocainedError, ConfigError, UnknownPlugin
+from cocained.errors import CocainedError, ConfigError, DoorError, UnknownPlugin
 from cocained.interfaces import (
     IDirectory,
+    IDoor,
     IExposure,
     IIsolate,
     INode,
@@ -25,6 +26,7 @@ from cocained.interfaces import (
     IUnicorn,
     IWorkerHandle,
     IWorkerObserver,
+    Withdrawn,
 )
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.wire import Limits, ServerProtocol, Wiring
@@ -162,6 +164,37 @@ class MemoryIsolate(Component[NoArgs]):
         return spawn.deferred
 
 
+@implementer(IDoor)
+class MemoryDoor:
+    """
+    A door that leads nowhere.
+
+    :ivar is_open: whether nobody has closed it.
+    """
+
+    def __init__(
+        self, path: str, services: frozenset[str], inside: str, uid: int, gid: int
+    ) -> None:
+        self.path = path
+        self.services = services
+        self.inside = inside
+        self.owner = (uid, gid)
+        self.locator = f"{inside}/locator:0"
+        self.is_open = True
+
+    def admits(self, name: str) -> bool:
+        return name == "locator" or name in self.services
+
+    def offer(
+        self, name: str
+    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+        return ([(f"{self.inside}/{name}", 0)], 1, {}) if self.admits(name) else None
+
+    def close(self) -> Deferred[None]:
+        self.is_open = False
+        return succeed(None)
+
+
 @implementer(IDirectory)
 class MemoryDirectory:
     """
@@ -170,10 +203,14 @@ class MemoryDirectory:
     :param node: whose services they are.
     :ivar services: those that are exposed, by name.
     :ivar quiet: names of those that nobody is told of.
+    :ivar doors: that were opened, in order.
+    :ivar refusal: fails the next one, until it is ``None`` again.
     """
 
     def __init__(self, node: FakeNode) -> None:
         self._node = node
+        self.doors: list[MemoryDoor] = []
+        self.refusal: DoorError | None = None
         self.services: dict[str, IRemoteService] = {}
         self.quiet: set[str] = set()
 
@@ -201,13 +238,25 @@ class MemoryDirectory:
     def endpoints(self, name: str) -> Sequence[tuple[str, int]]:
         return [LOCATOR] if name == "locator" or name in self.services else []
 
-    def withdrawn(
-        self, name: str
-    ) -> tuple[Sequence[tuple[str, int]], int, Mapping[int, Any]] | None:
+    def open_door(
+        self,
+        path: str,
+        services: Iterable[str],
+        inside: str | None = None,
+        uid: int = -1,
+        gid: int = -1,
+    ) -> IDoor:
+        if self.refusal is not None:
+            raise self.refusal
+        door = MemoryDoor(path, frozenset(services), inside or path, uid, gid)
+        self.doors.append(door)
+        return door
+
+    def withdrawn(self, name: str) -> Withdrawn | None:
         if self._node.state == "serving" or name not in self.services:
             return None
         protocol = self.services[name].protocol
-        return [LOCATOR], protocol.version, protocol.graph
+        return Withdrawn([LOCATOR], protocol.version, protocol.graph, True)
 
 
 class StubNode:

@@ -112,6 +112,16 @@ def check_api(version: str) -> None:
         )
 
 
+def workers_group(euid: int, egid: int) -> int:
+    """
+    Give the number of the group by which workers get at their sockets.
+
+    :param euid: who the node is.
+    :param egid: its group.
+    """
+    return egid if euid else WORKERS
+
+
 def open_socket(path: str, euid: int, egid: int) -> int:
     """
     Let a group use a socket, since no capability helps its workers to.
@@ -121,7 +131,7 @@ def open_socket(path: str, euid: int, egid: int) -> int:
     :returns: number of the group, which is the node's unless that is root's.
     :raises SpawnError: the socket is not there, or not the node's.
     """
-    group = egid if euid else WORKERS
+    group = workers_group(euid, egid)
     try:
         os.chown(path, -1, group)
         os.chmod(path, 0o660)

@@ -35,7 +35,8 @@ class Order:
     :ivar arguments: of the worker; ``--endpoint`` is on this machine.
     :ivar environment: the manifest's.
     :ivar labels: by which the container is known again.
-    :ivar group: number of a group that may use the socket.
+    :ivar group: number of a group that may use the sockets.
+    :ivar door: directory on this machine of those of services, if there is one.
     """
 
     image: str
@@ -44,6 +45,7 @@ class Order:
     environment: Mapping[str, str]
     labels: Mapping[str, str]
     group: int
+    door: str | None = None
 
 
 def creation(args: DockerArgs, order: Order) -> dict[str, Any]:
@@ -57,6 +59,8 @@ def creation(args: DockerArgs, order: Order) -> dict[str, Any]:
         inside = posixpath.join(args.runtime_path, posixpath.basename(endpoint))
         mounts.append(Bind(endpoint, inside, True))
         arguments["--endpoint"] = inside
+    if order.door is not None:
+        mounts.append(Bind(order.door, args.door_path, True))
     command = [order.executable]
     for name, value in sorted(arguments.items()):
         command += [name, value]

@@ -22,6 +22,7 @@ from cocained.docker.models import Image
 from cocained.errors import SpawnError, SpoolError
 from cocained.interfaces import (
     ICodeVersion,
+    IDoor,
     IIsolate,
     INode,
     ISpoolProgress,
@@ -60,6 +61,7 @@ class DockerIsolate(Component[DockerArgs]):
         self._pull: Pull | None = None
         self._image: Image | None = None
         self._has_entered = False
+        self._door: IDoor | None = None
 
     @property
     def progress(self) -> Mapping[str, Any] | None:
@@ -87,12 +89,26 @@ class DockerIsolate(Component[DockerArgs]):
             await self._sweep()
         except DockerError as error:
             raise explained(SpoolError, "cannot use the engine", error) from error
-        self._image = await self._find(reference)
+        image = await self._find(reference)
+        self._open_door()
+        self._image = image
         log.info(
             "app {app} runs image {image}, {id}",
             app=self.name,
             image=str(reference),
-            id=self._image.id,
+            id=image.id,
+        )
+
+    def _open_door(self) -> None:
+        """Let workers that have no network call what they may."""
+        if not self.args.admitted:
+            return
+        self._door = self.node.directory.open_door(
+            # As the engine names it.
+            os.path.join(self._dock.runtime, f"{self.name}.{os.getpid()}.door"),
+            self.args.admitted,
+            self.args.door_path,
+            gid=checks.workers_group(os.geteuid(), os.getegid()),
         )
 
     async def _sweep(self) -> None:
@@ -186,18 +202,20 @@ class DockerIsolate(Component[DockerArgs]):
             )
         except SpawnError as error:
             return fail(error)
+        endpoint = os.path.realpath(arguments["--endpoint"])
+        arguments = {**arguments, "--endpoint": endpoint}
+        if self._door is not None:
+            arguments["--locator"] = self._door.locator
         order = Order(
             image=self._image.id,
             executable=executable,
-            arguments={
-                **arguments,
-                "--endpoint": os.path.realpath(arguments["--endpoint"]),
-            },
+            arguments=arguments,
             environment=environment,
             labels=orphans.labels(
                 self.name, self.node.uuid, self._dock.runtime, worker
             ),
             group=group,
+            door=None if self._door is None else self._door.path,
         )
         container = Container(
             self.node.reactor,
@@ -226,6 +244,9 @@ class DockerIsolate(Component[DockerArgs]):
                 count=len(self._graves),
                 app=self.name,
             )
+        if self._door is not None:
+            door, self._door = self._door, None
+            await door.close()
         if self._has_entered:
             self._has_entered = False
             await self._dock.leave()

@@ -28,6 +28,8 @@ from cocained.isolates.keys import (
     UNLIMITED,
     USER,
     LimitName,
+    Services,
+    admitted,
     soft_and_hard,
 )
 
@@ -46,6 +48,9 @@ DEFAULT_REGISTRY = "<default>"
 
 #: Where the socket of the app is inside of a container.
 RUNTIME_PATH = "/run/cocaine"
+
+#: The directory in there that has those of services.
+DOOR = "services"
 
 #: Our own labels, of which no profile can have the like.
 RESERVED = "cocained."
@@ -193,10 +198,18 @@ class DockerArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,254}\Z",
-            description="``none``, with which the worker reaches its app only;"
-            " ``host``, ``bridge``, or the name of a network.",
+            description="``none``, with which the worker reaches its app and what"
+            " ``services`` lets it; ``host``, ``bridge``, or the name of a network.",
         ),
     ] = "none"
+    services: Annotated[
+        Services | None,
+        Meta(
+            description="Names of services and apps that it can call through UNIX"
+            " sockets, and of no others; an empty list is none.",
+            extra={"default": "``[logging, storage]``, with a network none"},
+        ),
+    ] = None
     user: Annotated[
         str,
         Meta(
@@ -261,7 +274,10 @@ class DockerArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = ""
     runtime_path: Annotated[
-        Path, Meta(description="Directory inside that has the app's socket.")
+        Path,
+        Meta(
+            description="Directory inside that has the app's socket, and ``services``."
+        ),
     ] = field(name="runtime-path", default=RUNTIME_PATH)
     kill_timeout: Annotated[
         float, Meta(gt=0, le=3600, description="Seconds between SIGTERM and SIGKILL.")
@@ -276,6 +292,16 @@ class DockerArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def policy(self) -> Literal["always", "missing", "never"]:
         """When to pull."""
         return self.pull or ("never" if self.registry is None else "always")
+
+    @property
+    def admitted(self) -> tuple[str, ...]:
+        """Services that workers can call through UNIX sockets."""
+        return admitted(self.services, self.network_mode != "none")
+
+    @property
+    def door_path(self) -> str:
+        """Where these sockets are inside."""
+        return posixpath.join(self.runtime_path, DOOR)
 
     @property
     def memory_bytes(self) -> int | None:
@@ -338,6 +364,7 @@ class DockerArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         taken = {posixpath.normpath(self.runtime_path): "'runtime-path'"}
         if "/" in taken:
             yield "runtime-path", "must be a directory below /"
+        taken[posixpath.normpath(self.door_path)] = "'services'"
         for path in self.tmpfs:
             yield from _once(("tmpfs", path), path, taken)
         for number, text in enumerate(self.binds):

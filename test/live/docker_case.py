@@ -34,7 +34,7 @@ IMAGE = "cocained-app"
 
 #: Programs of it, in its working directory.
 PLACE = "/app"
-PROGRAMS = ("confined.py", "probe.py")
+PROGRAMS = ("caller.py", "confined.py", "probe.py")
 
 #: Seconds for what an engine does.
 SOON = 20.0

@@ -185,8 +185,8 @@ class KeyTests(DockerCase):
         lines = self.run_inside(script)
         self.assertEqual(lines[:3], ["hello", "65534", "/tmp"])
         self.assertTrue(lines[3].startswith("caged."))
-        self.assertEqual(lines[4:6], ["yes", "yes"])
-        self.assertEqual([line.count("Read-only") for line in lines[6:8]], [1, 1])
+        self.assertEqual(lines[4:7], ["services", "yes", "yes"])
+        self.assertEqual([line.count("Read-only") for line in lines[7:9]], [1, 1])
         labels = self.inspect()["Config"]["Labels"]
         self.assertEqual((labels["team"], labels["cocained.app"]), ("blue", "caged"))
         self.assertEqual(self.inspect()["HostConfig"]["Privileged"], False)

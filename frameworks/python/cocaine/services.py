@@ -297,5 +297,6 @@ class Service(BaseService):
 def _worded(endpoint: Any) -> str:
     if isinstance(endpoint, (list, tuple)) and len(endpoint) == 2:
         host, port = endpoint
-        return f"{host.decode() if isinstance(host, bytes) else host}:{port}"
+        host = host.decode() if isinstance(host, bytes) else str(host)
+        return host if host.startswith("/") else f"{host}:{port}"
     return repr(endpoint)

@@ -27,7 +27,7 @@ def address_of(endpoint: Any) -> tuple[int, Any]:
     Find the family and the address of an endpoint.
 
     :param endpoint: `(host, port)` as a locator gives it, host bytes or text,
-        or the path of a UNIX socket. A host name that is not numeric is looked
+        or the path of a UNIX socket, alone or as the host. A host name that is not numeric is looked
         up on the spot, which blocks; locators announce numeric ones.
     :raises OSError: when a name cannot be resolved
     :raises ValueError: when it is no endpoint at all
@@ -42,6 +42,8 @@ def address_of(endpoint: Any) -> tuple[int, Any]:
         port = int(port)
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{endpoint!r:.80} is not [host, port]") from error
+    if host.startswith("/"):
+        return socket.AF_UNIX, host
     if not 0 < port < 65536:
         raise ValueError(f"port {port} is out of range")
     for family in (socket.AF_INET, socket.AF_INET6):

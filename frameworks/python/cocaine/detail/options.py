@@ -45,6 +45,8 @@ def parse_locators(value: str) -> tuple[tuple[str, int], ...]:
     """
     Read the value of `--locator`: `host:port`, or several joined by commas.
 
+    Behind walls it is `/path:0`, the UNIX socket of the locator.
+
     :raises ConfigurationError: naming the part that is wrong
     """
     result = []
@@ -56,7 +58,7 @@ def parse_locators(value: str) -> tuple[tuple[str, int], ...]:
             raise ConfigurationError(
                 f"--locator: {part!r} is not host:port or [ipv6]:port"
             )
-        if not 0 < int(port) < 65536:
+        if not 0 < int(port) < 65536 and not host.startswith("/"):
             raise ConfigurationError(f"--locator: port {port} is out of range")
         result.append((host, int(port)))
     return tuple(result)
