@@ -66,6 +66,21 @@ class AppServiceTests(SynchronousTestCase):
         """It is called as the app is: row 122 of legacy-and-seeds.md."""
         self.assertEqual(self.service.name, "echo")
 
+    def test_behind_walls(self) -> None:
+        """Workers of other apps can send it events, and do nothing else."""
+        door: Any = None
+        self.assertIs(self.service.seen_from(door, False), self.service)
+        client = FakeNode().client(self.service.seen_from(door, True))
+
+        client.send(1, ENQUEUE, b"event")
+        client.send(2, INFO)
+        client.send(3, CONTROL)
+
+        _, info, control = client.take()
+        self.assertEqual([event for _, _, event in self.served.events], [b"event"])
+        for answer in (info, control):
+            self.assertEqual((answer[1], answer[2][0]), (ERROR, [12, 13]))
+
     def test_life(self) -> None:
         """It has nothing to start and nothing to stop: the app has."""
         service = self.service

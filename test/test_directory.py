@@ -562,10 +562,17 @@ class WithdrawalTests(_DirectoryCase):
         self.offers.withdraw()
 
         graph = EchoService.protocol.graph
-        self.assertEqual(
-            self.offers.withdrawn("a"), ((("127.0.0.1", PortReactor.FIRST),), 5, graph)
-        )
+        endpoints = (("127.0.0.1", PortReactor.FIRST),)
+        self.assertEqual(self.offers.withdrawn("a"), (endpoints, 5, graph, False))
         self.assertIsNone(self.offers.withdrawn("nope"))
+
+    def test_own(self) -> None:
+        """Those of the configuration are told apart from apps."""
+        self.offers.withdraw(own={"b"})
+
+        own = [self.offers.withdrawn(name) for name in ("a", "b")]
+
+        self.assertEqual([each is not None and each.own for each in own], [False, True])
 
     def test_not_found_behind_closed_ports(self) -> None:
         """But not where nobody answers; some may be kept open to the last."""

@@ -24,7 +24,7 @@ from zope.interface.verify import verifyObject
 from cocained.config import convert
 from cocained.errors import SpawnError, SpoolError
 from cocained.interfaces import ICodeVersion, IIsolate, INode, ISpoolProgress
-from cocained.isolates.docker import DockerIsolate, orphans
+from cocained.isolates.docker import DockerIsolate, checks, orphans
 from cocained.isolates.docker.dock import Dock
 from cocained.isolates.docker.isolate import STOP_PATIENCE
 from cocained.isolates.docker.keys import DockerArgs
@@ -32,7 +32,7 @@ from cocained.repository import Repository
 from cocained.test.docker_case import ADDRESS, EngineCase, Exchange
 from cocained.test.process_case import Observer
 from cocained.test.service_case import LogCase
-from cocained.testing import FakeNode
+from cocained.testing import FakeNode, MemoryDoor
 
 ID = "sha256:" + "1" * 64
 DIGEST = "sha256:" + "2" * 64
@@ -384,6 +384,10 @@ class SpawnTests(IsolateCase):
         arguments = {"--uuid": "u-1", "--endpoint": self.endpoint, **changes}
         return isolate.spawn("/worker", arguments, {"A": "1"}, self.observer)
 
+    @property
+    def doors(self) -> list[MemoryDoor]:
+        return self.node.directory.doors
+
     def test_not_spooled(self) -> None:
         """Not before there is an image."""
         error = self.failureResultOf(self.spawn(self.make()), SpawnError).value
@@ -408,10 +412,51 @@ class SpawnTests(IsolateCase):
                 "cocained.worker": "u-1",
             },
         )
-        (mount,) = config["HostConfig"]["Mounts"]
-        self.assertEqual(mount["Source"], self.endpoint)
+        own, services = config["HostConfig"]["Mounts"]
+        self.assertEqual(own["Source"], self.endpoint)
+        (door,) = self.doors
+        self.assertEqual(services["Source"], door.path)
         self.assertEqual(config["HostConfig"]["Memory"], 2**26)
         self.assertEqual(os.stat(self.endpoint).st_mode & 0o777, 0o660)
+
+    def test_door(self) -> None:
+        """Workers find the locator by the socket that they see inside."""
+        isolate = self.spooled(services=["storage", "echo"])
+        self.unfinished(self.spawn(isolate, **{"--locator": "127.0.0.1:10053"}))
+        create = self.expect("POST /v1.41/containers/create")
+        self.reactor.pump([0.01] * 5)
+
+        (door,) = self.doors
+        self.assertEqual(door.path, f"{self.runtime}/app.{os.getpid()}.door")
+        self.assertEqual(door.services, {"storage", "echo"})
+        self.assertEqual(door.inside, "/run/cocaine/services")
+        self.assertEqual(
+            door.owner, (-1, checks.workers_group(os.geteuid(), os.getegid()))
+        )
+        command = json.loads(create.body)["Cmd"]
+        place = command.index("--locator") + 1
+        self.assertEqual(command[place], "/run/cocaine/services/locator:0")
+
+    def test_door_closed(self) -> None:
+        """The door is closed with the app."""
+        isolate = self.spooled()
+        self.assertTrue(self.doors[0].is_open)
+
+        self.assertIsNone(self.successResultOf(isolate.stop()))
+
+        self.assertFalse(self.doors[0].is_open)
+
+    def test_no_door(self) -> None:
+        """With a network, workers have the locator's addresses and no door."""
+        isolate = self.spooled(network_mode="host")
+        self.unfinished(self.spawn(isolate, **{"--locator": "127.0.0.1:10053"}))
+        create = self.expect("POST /v1.41/containers/create")
+        self.reactor.pump([0.01] * 5)
+
+        config = json.loads(create.body)
+        self.assertEqual(self.doors, [])
+        self.assertIn("127.0.0.1:10053", config["Cmd"])
+        self.assertEqual(len(config["HostConfig"]["Mounts"]), 1)
 
     def test_no_socket(self) -> None:
         """An app that closes its socket meanwhile starts no worker."""

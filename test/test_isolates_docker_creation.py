@@ -5,6 +5,7 @@ What the engine is asked to create.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -46,6 +47,23 @@ class CommandTests(CreationCase):
                 *("--endpoint", "/run/cocaine/a.7", "--uuid", "u"),
             ],
         )
+
+    def test_door(self) -> None:
+        """The sockets of services are a directory beside that of the app."""
+        order = replace(ORDER, door="/var/run/x/a.7.door")
+
+        mounts = self.create(order)["HostConfig"]["Mounts"]
+
+        self.assertEqual(
+            mounts[-1],
+            {
+                "Type": "bind",
+                "Source": "/var/run/x/a.7.door",
+                "Target": "/run/cocaine/services",
+                "ReadOnly": True,
+            },
+        )
+        self.assertEqual(len(mounts), 2)
 
     def test_environment(self) -> None:
         """The manifest's, and nothing of the node's."""

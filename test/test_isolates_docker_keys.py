@@ -252,3 +252,29 @@ class BindTests(SynchronousTestCase):
         ):
             error = self.assertRaises(ValueError, parse_bind, text)
             self.assertIn(part, str(error))
+
+
+class ServicesTests(SynchronousTestCase):
+    """What containers without a network can call."""
+
+    def args(self, **keys: Any) -> DockerArgs:
+        return convert(keys, DockerArgs)
+
+    def test_default(self) -> None:
+        """Without a network the log and the storage, with one nothing."""
+        self.assertEqual(self.args().admitted, ("logging", "storage"))
+        self.assertEqual(self.args(network_mode="bridge").admitted, ())
+        self.assertEqual(
+            self.args(services=["a"], network_mode="host").admitted, ("a",)
+        )
+        self.assertEqual(self.args(services=[]).admitted, ())
+
+    def test_path(self) -> None:
+        """Their sockets are beside that of the app, where nothing else may be."""
+        self.assertEqual(self.args().door_path, "/run/cocaine/services")
+        args = self.args(**{"runtime-path": "/sockets"})
+        self.assertEqual(args.door_path, "/sockets/services")
+        error = self.assertRaises(
+            ConfigError, self.args, tmpfs={"/run/cocaine/services": "size=1m"}
+        )
+        self.assertIn("taken by 'services'", str(error))

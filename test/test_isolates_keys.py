@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from cocained.config import convert
 from cocained.config.describe import table
 from cocained.errors import ConfigError
-from cocained.isolates.keys import ProcessArgs, soft_and_hard
+from cocained.isolates.keys import SERVICES, ProcessArgs, soft_and_hard
 
 
 class KeysTests(SynchronousTestCase):
@@ -110,3 +110,28 @@ class KeysTests(SynchronousTestCase):
         for name in ProcessArgs.__struct_fields__:
             self.assertIn(f"``{name}``", text)
         self.assertIn("``bwrap.network``", text)
+
+
+class ServicesTests(SynchronousTestCase):
+    """What workers without a network can call."""
+
+    def admitted(self, **keys: Any) -> tuple[str, ...]:
+        return convert({"sandbox": "bwrap", "bwrap": keys}, ProcessArgs).bwrap.admitted
+
+    def test_default(self) -> None:
+        """Without a network the log and the storage, with one nothing."""
+        self.assertEqual(self.admitted(), SERVICES)
+        self.assertEqual(self.admitted(network=True), ())
+
+    def test_given(self) -> None:
+        """What the profile names, whatever the network is."""
+        for network in (True, False):
+            found = self.admitted(network=network, services=["a", "b"])
+            self.assertEqual(found, ("a", "b"))
+        self.assertEqual(self.admitted(services=[]), ())
+
+    def test_refused(self) -> None:
+        """Names of services, and not too many."""
+        for services in ("storage", [""], ["n" * 256], ["a"] * 65, [7], True):
+            error = self.assertRaises(ConfigError, self.admitted, services=services)
+            self.assertIn("services", str(error))

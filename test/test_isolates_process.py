@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from typing import Any, cast
@@ -20,16 +21,23 @@ from twisted.internet.defer import (
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent
 from twisted.python.failure import Failure
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SkipTest, TestCase
 from zope.interface.verify import verifyObject
 
 from cocained.config import convert
-from cocained.errors import ConfigError, SpawnError, SpoolError, StorageError
+from cocained.errors import (
+    ConfigError,
+    DoorError,
+    SpawnError,
+    SpoolError,
+    StorageError,
+)
 from cocained.interfaces import IIsolate
 from cocained.isolates.process import ProcessArgs, ProcessIsolate
 from cocained.isolates.spool import version_of
 from cocained.test.process_case import TIMEOUT, Observer
 from cocained.test.service_case import FlakyStorage, LogCase
+from cocained.testing import MemoryDirectory
 
 
 class HeldPool:
@@ -83,6 +91,7 @@ class IsolateNode:
         self.reactor = reactor
         self.spool = spool
         self.core = FlakyStorage(self, "core")
+        self.directory = MemoryDirectory(cast(Any, self))
 
     def resolve(self, path: str) -> str:
         return os.path.join(self.spool, "resolved", path)
@@ -350,6 +359,65 @@ class SpawnTests(TestCase):
         self.assertIn("/echo/.temporary-", directory)
         await maybeDeferred(isolate.stop)
         self.assertFalse(os.path.exists(os.path.dirname(directory)))
+
+    async def test_door(self) -> None:
+        """Without a network the worker is told of the locator's socket."""
+        if shutil.which("bwrap") is None:
+            raise SkipTest("no bwrap: install bubblewrap")
+        isolate = await self.spooled(
+            '#!/bin/sh\necho "$2"; cat "${2%:0}"\n',
+            sandbox="bwrap",
+            bwrap={"services": ["storage"]},
+        )
+        (door,) = cast(Any, isolate.node).directory.doors
+        self.assertEqual(door.path, f"{isolate.node.runtime}/echo.{os.getpid()}.door")
+        self.assertEqual((door.services, door.owner), ({"storage"}, (-1, -1)))
+        # What is in the directory is seen inside, under the same path.
+        os.makedirs(door.path)
+        with open(os.path.join(door.path, "locator"), "w") as file:
+            file.write("reached")
+        observer = Observer()
+        await isolate.spawn("worker", {"--locator": "127.0.0.1:1"}, {}, observer)
+        await observer.when_ended()
+
+        self.assertEqual(
+            observer.data.decode().split(), [f"{door.path}/locator:0", "reached"]
+        )
+        await maybeDeferred(isolate.stop)
+        self.assertFalse(door.is_open)
+
+    async def test_no_door(self) -> None:
+        """With the machine's network, or no sandbox, it has the addresses."""
+        variants: list[dict[str, Any]] = [{"rlimits": {"core": 0}}, {}]
+        for args in variants:
+            isolate = await self.spooled('#!/bin/sh\necho "$2"\n', **args)
+            observer = Observer()
+            await isolate.spawn("worker", {"--locator": "127.0.0.1:1"}, {}, observer)
+            await observer.when_ended()
+
+            self.assertEqual(observer.data, b"127.0.0.1:1\n")
+            self.assertEqual(cast(Any, isolate.node).directory.doors, [])
+            await maybeDeferred(isolate.stop)
+
+    async def test_door_refused(self) -> None:
+        """A door that cannot be opened fails the spooling, in its own words."""
+        from twisted.internet import reactor
+
+        node = IsolateNode(reactor, os.path.abspath(self.mktemp()))
+        node.runtime = os.path.abspath(self.mktemp())
+        os.makedirs(node.runtime)
+        node.directory.refusal = DoorError("the path is too long")
+        await node.core.write("apps", "echo", archive(worker="#!/bin/sh\n"))
+        if shutil.which("bwrap") is None:
+            raise SkipTest("no bwrap: install bubblewrap")
+        args = convert({"sandbox": "bwrap"}, ProcessArgs)
+        isolate = ProcessIsolate(cast(Any, node), "echo", args)
+
+        failed: Deferred[Any] = isolate.spool()
+        failure = await self.assertFailure(failed, SpoolError)
+
+        self.assertEqual(str(failure), "the path is too long")
+        await maybeDeferred(isolate.stop)
 
     async def test_confined_refused(self) -> None:
         """A program that cannot be run is told as without limits."""

@@ -455,6 +455,36 @@ class StartTests(_NodeCase):
             str(failure.value),
         )
 
+    def test_common_door(self) -> None:
+        """``network.unix`` starts at the file's directory, and is opened in time."""
+        text = self.text().replace("127.0.0.1}", "127.0.0.1, unix: door}")
+        node = Node(
+            cast(Any, self.reactor),
+            loads(text, "node.yaml", "/etc/cocained"),
+            Repository(ENTRIES),
+            self.failures.append,
+        )
+        opened: list[tuple[str, bool]] = []
+        self.patch(
+            node.directory,
+            "open_common_door",
+            lambda path: opened.append((path, "listen" in self.reactor.journal)),
+        )
+
+        node.startService()
+
+        self.assertEqual(opened, [("/etc/cocained/door", False)])
+        self.assertEqual(self.failures, [])
+
+    def test_no_common_door(self) -> None:
+        """By default there is none."""
+        node = self.build()
+        self.patch(node.directory, "open_common_door", None)
+
+        node.startService()
+
+        self.assertEqual(self.failures, [])
+
     def test_notes(self) -> None:
         """What means nothing in a configuration is a line in the log."""
         events = self.record_log()

@@ -645,15 +645,27 @@ class WithdrawnGatewayTests(LocatorCase):
 
     args = LocatorArgs(gateway=ComponentConfig(type="stub"))
 
-    def test_elsewhere(self) -> None:
-        """Clients are sent to other nodes, and not to services of this one."""
-        there = [[["192.0.2.7", 1]], 1, {0: ["read", {}, PRIM]}]
-        self.node.gateways[0].known["storage"] = there
+    def setUp(self) -> None:
+        super().setUp()
+        self.there = [[["192.0.2.7", 1]], 1, {0: ["read", {}, PRIM]}]
         self.check([1, 0, ["storage"]], [1, 0, STORAGE])
+        self.node.gateways[0].known["storage"] = self.there
 
+    def test_elsewhere(self) -> None:
+        """Clients of apps are sent to other nodes."""
         self.node.directory.withdraw()
 
-        self.check([2, 0, ["storage"]], [2, 0, there])
+        self.check([2, 0, ["storage"]], [2, 0, self.there])
+
+    def test_own(self) -> None:
+        """Who asks for a service of this node does not mean another's."""
+        self.node.directory.withdraw(own={"storage"})
+        self.check([2, 0, ["storage"]], [2, 0, STORAGE])
+
+        quiet = self.node.directory.quiesce(keep=("locator",))
+        self.successResultOf(Deferred.fromCoroutine(quiet))
+
+        self.check([3, 0, ["storage"]], [3, 0, self.there])
 
 
 class LifeTests(ServiceCase):

@@ -123,6 +123,18 @@ class ProbeTests(_LoggingCase):
         self.assertEqual(self.records, [])
         self.emit(2, "app/x", "enough")
 
+    def test_behind_walls(self) -> None:
+        """Workers behind walls can log, and do not decide what is logged."""
+        door: Any = None
+        self.assertIs(self.service.seen_from(door, False), self.service)
+        client = self.connect(self.service.seen_from(door, True))
+
+        self.assertEqual(client.send([1, 1, []]), [[1, 0, [0]]])
+        ((_, kind, (pair, _)),) = client.send([2, 2, [3]])
+
+        self.assertEqual((kind, pair), (1, [12, 13]))
+        self.assertEqual(client.send([3, 1, []]), [[3, 0, [0]]])
+
     def test_ping_and_extra_arguments(self) -> None:
         """G9: ping is answered, extra arguments are ignored."""
         self.assertEqual(self.client.send([1, 65533, []]), [[1, 0, []]])

@@ -14,7 +14,7 @@ from zope.interface.verify import verifyObject
 from cocained.config import convert
 from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import IRemoteService
-from cocained.services.storage import StorageArgs, StorageService
+from cocained.services.storage import OWN_COLLECTIONS, StorageArgs, StorageService
 from cocained.storages.memory import MemoryStorage
 from cocained.test.service_case import ServiceCase
 
@@ -343,3 +343,50 @@ class BackendTests(_StorageCase):
 
         self.assertEqual(self.client.receive(), [])
         self.assertEqual(self.client.session.owed, 0)
+
+
+class WallTests(_StorageCase):
+    """What workers behind walls have of it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        door: Any = None
+        self.assertIs(self.service.seen_from(door, False), self.service)
+        self.store("profiles", "default", b"secret", ("profile",))
+        self.client = self.connect(self.service.seen_from(door, True))
+
+    def test_own_data(self) -> None:
+        """Collections of apps can be used like any other."""
+        self.assertEqual(self.write("mine", "key", b"value", ["tag"]), [0, []])
+        self.assertEqual(self.read("mine", "key"), [0, ["value"]])
+        self.assertEqual(self.find("mine", ["tag"]), [0, [["key"]]])
+        self.assertEqual(self.remove("mine", "key"), [0, []])
+
+    def test_the_nodes(self) -> None:
+        """Collections of nodes cannot, by no method."""
+        for collection in OWN_COLLECTIONS:
+            for answer in (
+                self.read(collection, "default"),
+                self.write(collection, "default", b"x"),
+                self.remove(collection, "default"),
+                self.find(collection, ["profile"]),
+            ):
+                self.check_refused(answer, errno.EACCES, "Permission denied")
+        self.assertEqual(
+            self.successResultOf(self.node.core.read("profiles", "default")), b"secret"
+        )
+
+    def test_other_spellings(self) -> None:
+        """Nor under names that a database may take for theirs."""
+        for name in (
+            *("Profiles", "PROFILES", "profiles ", " profiles", "prófiles"),
+            *("profiles/x", "profiles/", "pro\u200bfiles", "\uff50rofiles"),
+            "profi\u0301les",
+        ):
+            answer = self.read(name, "default")
+            self.check_refused(answer, errno.EACCES, "Permission denied")
+
+    def test_similar_names(self) -> None:
+        """Names that only look alike are the apps' own."""
+        for name in ("profiles2", "my-profiles", "x/profiles", "application", "\udcff"):
+            self.assertEqual(self.write(name, "key", b"value"), [0, []], name)

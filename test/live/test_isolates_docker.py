@@ -83,8 +83,9 @@ class LifeTests(DockerCase):
         self.assertEqual(set(sets.values()), {0})
         self.assertEqual(status["NoNewPrivs"].strip(), "1")
         self.assertEqual(self.run_inside("ls /sys/class/net"), ["lo"])
-        (socket,) = self.run_inside("ls -A /run/cocaine")
+        socket, services = self.run_inside("ls -A /run/cocaine")
         self.assertTrue(socket.startswith("caged."))
+        self.assertEqual(services, "services")
         self.assertEqual(self.run_inside("ls /var/run/docker.sock")[-1][:3], "ls:")
         self.assertIn("init", self.run_inside("cat /proc/1/cmdline")[0])
         self.assertEqual(

@@ -22,6 +22,16 @@ class DockerDoorTests(DoorContract, DockerCase):
     def start_caller(self, services: list[str] | None = None) -> None:
         self.start("caller", f"{PLACE}/caller.py", services=services, user=self.user)
 
+
+class UserDoorTests(DockerDoorTests):
+    """The same, for a user of the container who is nobody."""
+
+    user = "1234:1234"
+
+
+class SeenTests(DockerCase):
+    """How it looks inside."""
+
     def test_seen_inside(self) -> None:
         """Inside there is the app's own socket and the door, with what it admits."""
         self.start("caged")
@@ -46,12 +56,6 @@ class DockerDoorTests(DoorContract, DockerCase):
 
         found = self.run_inside("ls /run/cocaine/services")
         self.assertEqual(found, ["locator", "storage"])
-
-
-class UserDoorTests(DockerDoorTests):
-    """The same, for a user of the container who is nobody."""
-
-    user = "1234:1234"
 
 
 test_suite = live_suite(__name__)

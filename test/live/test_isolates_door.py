@@ -16,7 +16,14 @@ from typing import Any
 from typing_extensions import override
 
 from cocained.test.live.door_case import DoorContract
-from cocained.test.live.support import LiveCase, live_suite, missing, program
+from cocained.test.live.support import (
+    WORKERS,
+    LiveCase,
+    live_suite,
+    missing,
+    program,
+)
+from cocained.test.live.test_isolates_process import PYTHON
 
 
 class SandboxDoorTests(DoorContract, LiveCase):
@@ -39,6 +46,31 @@ class SandboxDoorTests(DoorContract, LiveCase):
             "caller", pool_limit=1, isolate={"type": "process", "args": args}
         )
         self.node.start_app("caller", "caller")
+
+
+class UserTests(LiveCase):
+    """Workers of another user, behind the same walls."""
+
+    def test_connects(self) -> None:
+        """They can connect, though the sockets are nobody else's."""
+        if os.geteuid() or not shutil.which("bwrap") or not os.path.exists(PYTHON):
+            raise missing("needs root, Debian's python3 and bubblewrap")
+        # Other users must get to the code.
+        os.chmod(self.node.directory, 0o755)
+        source = (WORKERS / "confined.py").read_bytes()
+        self.node.upload("caged", {"worker": f"#!{PYTHON}\n".encode() + source})
+        args = {"sandbox": "bwrap", "user": "nobody"}
+        isolate = {"type": "process", "args": args}
+        self.node.profile("caged", pool_limit=1, isolate=isolate)
+        self.node.start_app("caged", "caged")
+        (door,) = (self.node.directory / "run").glob("*.door")
+
+        code = f"import socket; socket.socket(1).connect('{door}/storage')"
+        with self.node.client("caged") as client:
+            (answer,) = client.stream(f'id -un; {PYTHON} -c "{code}"')
+
+        self.assertEqual(answer, b"nobody\n0")
+        self.assertEqual((door.stat().st_mode & 0o777), 0o700)
 
 
 class CommonDoorTests(LiveCase):

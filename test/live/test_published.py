@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,18 @@ class FrameworkMixin:
         self.assertNotEqual(first, second)
         (lines,) = self.node.crashlogs("published")
         self.assertIn(b"exited with status 7", lines[-1])
+
+    def test_behind_walls(self: Any) -> None:
+        """Without a network it works as ever; of the locator it gets an odd host."""
+        if not shutil.which("bwrap"):
+            raise missing("no bwrap: install bubblewrap")
+        args = {"sandbox": "bwrap", "bwrap": {"binds": [f"{self.directory}:ro"]}}
+        isolate = {"type": "process", "args": args}
+        self.node.profile("walled", **PROFILE, isolate=isolate)
+        self.node.start_app("published", "walled")
+        # The number of a process in the sandbox, where there are few.
+        (number,) = self.run_client("who")
+        self.assertLess(int(number), 20)
 
     def test_restart(self: Any) -> None:
         """A restart of the app gives it new workers."""

@@ -49,6 +49,7 @@ class LocatorTests(unittest.TestCase):
             ("localhost:1", (("localhost", 1),)),
             ("1.2.3.4:5,[::1]:6", (("1.2.3.4", 5), ("::1", 6))),
             ("::1:6", (("::1", 6),)),
+            ("/run/x/locator:0", (("/run/x/locator", 0),)),
         ):
             self.assertEqual(options.parse_locators(value), expected)
 

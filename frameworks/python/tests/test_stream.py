@@ -246,6 +246,8 @@ class ConnectTests(FolderTestCase):
         )
         self.assertEqual(address_of(("::1", 5)), (socket.AF_INET6, ("::1", 5)))
         self.assertEqual(address_of(b"/run/x"), (socket.AF_UNIX, "/run/x"))
+        # As locators behind walls have it.
+        self.assertEqual(address_of([b"/run/x", 0]), (socket.AF_UNIX, "/run/x"))
 
     def test_name(self):
         """A name is looked up."""
