@@ -233,9 +233,10 @@ LIMITS = (
         "``start_app`` fails with ``[12, 22]``",
     ),
     Limit(
-        "cocained.apps.engine.SOCKET_PATH_LIMIT",
+        "cocained.door.PATH_LIMIT",
         "bytes",
-        "of the path of an app's worker socket: the operating system's own",
+        "of the path of a UNIX socket, of an app's workers or of a service: the"
+        " operating system's own",
         "``start_app`` fails; set a shorter ``paths.runtime``",
     ),
     Limit(

@@ -9,8 +9,9 @@ import os
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.apps.engine import SOCKET_PATH_LIMIT, Engine, check_path, free_path
+from cocained.apps.engine import Engine, check_path, free_path
 from cocained.apps.speech import Handshake
+from cocained.door import PATH_LIMIT
 from cocained.errors import SpoolError
 from cocained.testing import FakeNode, Peer
 
@@ -98,7 +99,7 @@ class PathTests(SynchronousTestCase):
 
     def test_longest(self) -> None:
         """The longest path that Linux takes is fine, one byte more is not."""
-        path = "/" + "a" * (SOCKET_PATH_LIMIT - 1)
+        path = "/" + "a" * (PATH_LIMIT - 1)
         check_path(path)
 
         error = self.assertRaises(SpoolError, check_path, path + "a")

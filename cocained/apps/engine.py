@@ -16,11 +16,9 @@ from twisted.internet.protocol import Factory
 from typing_extensions import override
 
 from cocained.apps.speech import Handshake
+from cocained.door import PATH_LIMIT
 from cocained.errors import SpoolError
 from cocained.rpc.wire import SessionProtocol, Wiring, cancelled
-
-#: Linux takes no longer path for a UNIX socket (sun_path holds 108 bytes).
-SOCKET_PATH_LIMIT = 107
 
 #: Tells those apart that cannot have the plain path; no number comes twice.
 _successors = itertools.count(2)
@@ -32,9 +30,9 @@ def check_path(path: str) -> None:
 
     :raises SpoolError: it is too long.
     """
-    if len(os.fsencode(path)) > SOCKET_PATH_LIMIT:
+    if len(os.fsencode(path)) > PATH_LIMIT:
         raise SpoolError(
-            f"the path of the app's socket is longer than {SOCKET_PATH_LIMIT} bytes:"
+            f"the path of the app's socket is longer than {PATH_LIMIT} bytes:"
             f" {path}; set a shorter paths.runtime or give the app a shorter name"
         )
 

@@ -142,8 +142,6 @@ class Tour:
                 "registry": self._registry.name,
                 "repository": REPOSITORY,
                 "image": APP,
-                # The app calls the storage, which is on this loopback interface.
-                "network_mode": "host",
                 "memory": MEMORY,
             }
             self._node.add_profile("docker", {"type": "docker", "args": arguments})
