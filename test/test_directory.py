@@ -6,88 +6,23 @@ The services of a node: their ports, and those who hear of them.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cocained.component import Component, NoArgs
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.errors import CocainedError, StorageError
 from cocained.interfaces import IDirectory, IExposure
-from cocained.rpc.arguments import blob
 from cocained.rpc.codec import pack
-from cocained.rpc.dispatch import Protocol
-from cocained.rpc.wire import Limits, Wiring
-from cocained.test.service_case import LogCase, PortReactor
+from cocained.rpc.wire import Limits
+from cocained.test.directory_case import DirectoryCase, EchoService, Recorder
+from cocained.test.service_case import PortReactor
 
 
-class EchoService(Component[NoArgs]):
-    """A service with one method."""
-
-    protocol = Protocol(version=5)
-
-    @protocol.method(0, blob)
-    def ping(self, message: bytes) -> bytes:
-        return message
-
-
-@implementer(IExposure)
-class Recorder:
-    """Remembers what it is told."""
-
-    def __init__(self) -> None:
-        self.told: list[Any] = []
-
-    def service_exposed(
-        self,
-        name: str,
-        endpoints: Sequence[tuple[str, int]],
-        version: int,
-        graph: Mapping[int, Any],
-    ) -> None:
-        self.told.append((name, list(endpoints), version, dict(graph)))
-
-    def service_removed(self, name: str) -> None:
-        self.told.append(name)
-
-
-class _DirectoryCase(LogCase):
-    def setUp(self) -> None:
-        self.reactor = PortReactor()
-        self.service: Any = EchoService(cast(Any, None), "echo", NoArgs())
-
-    def directory(
-        self,
-        pinned: Mapping[str, int] | None = None,
-        shared: tuple[int, int] = (0, 0),
-        interface: str = "127.0.0.1",
-        addresses: Sequence[str] = ("127.0.0.1",),
-        limits: Limits | None = None,
-    ) -> Directory:
-        wiring = Wiring(cast(Any, self.reactor), limits)
-        return Directory(wiring, interface, addresses, Ports(pinned or {}, shared))
-
-    def expose(self, directory: Directory, *names: str) -> list[int]:
-        """Expose services; give their ports."""
-        for name in names:
-            self.successResultOf(directory.expose(name, self.service))
-        return [directory.endpoints(name)[0][1] for name in names]
-
-    def refuse(self, directory: Directory, name: str) -> CocainedError:
-        """Expose a service that cannot be; give the error."""
-        failed = directory.expose(name, self.service)
-        error = self.failureResultOf(failed, CocainedError).value
-        assert isinstance(error, CocainedError)
-        self.assertEqual(directory.endpoints(name), ())
-        return error
-
-
-class PortTests(_DirectoryCase):
+class PortTests(DirectoryCase):
     """Where services listen (protocol.md §12.4)."""
 
     def test_interface(self) -> None:
@@ -233,7 +168,7 @@ class PortTests(_DirectoryCase):
         self.assertEqual(self.reactor.listened, [(0, "192.0.2.7")])
 
 
-class ExposureTests(_DirectoryCase):
+class ExposureTests(DirectoryCase):
     """What is said of services."""
 
     def test_told(self) -> None:
@@ -353,7 +288,7 @@ class ExposureTests(_DirectoryCase):
         self.assertEqual(list(self.directory().endpoints("nope")), [])
 
 
-class QuietTests(_DirectoryCase):
+class QuietTests(DirectoryCase):
     """A service that is offered without being announced."""
 
     def setUp(self) -> None:
@@ -412,7 +347,7 @@ class QuietTests(_DirectoryCase):
         self.assertEqual([told[0] for told in self.recorder.told], ["quiet"])
 
 
-class ConnectionTests(_DirectoryCase):
+class ConnectionTests(DirectoryCase):
     """Those who have connected."""
 
     def connect(self, directory: Directory, name: str) -> tuple[Any, StringTransport]:
@@ -511,161 +446,3 @@ class ConnectionTests(_DirectoryCase):
         )
         (warning,) = events
         self.assertIn("limits.connections", formatEvent(warning))
-
-
-class WithdrawalTests(_DirectoryCase):
-    """Services that are announced to nobody any more."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.offers = self.directory()
-        self.observer = Recorder()
-        self.expose(self.offers, "a", "b")
-        self.offers.subscribe(self.observer)
-        self.observer.told.clear()
-
-    def test_told(self) -> None:
-        """Observers hear that all are gone; the ports stay open."""
-        self.offers.withdraw()
-
-        self.assertEqual(self.observer.told, ["a", "b"])
-        self.assertEqual(self.reactor.closed, [])
-        self.assertEqual(len(self.offers.endpoints("a")), 1)
-
-    def test_newcomers(self) -> None:
-        """Neither new services nor new observers change that."""
-        self.offers.withdraw()
-        self.observer.told.clear()
-        late = Recorder()
-
-        self.offers.subscribe(late)
-        self.expose(self.offers, "c")
-        self.successResultOf(self.offers.remove("a"))
-
-        self.assertEqual((self.observer.told, late.told), ([], []))
-
-    def test_restored(self) -> None:
-        """All that there are by then are announced again."""
-        self.offers.withdraw()
-        self.expose(self.offers, "c")
-        self.successResultOf(self.offers.remove("a"))
-        self.observer.told.clear()
-
-        self.offers.restore()
-        self.offers.restore()
-
-        self.assertEqual([told[0] for told in self.observer.told], ["b", "c"])
-
-    def test_found(self) -> None:
-        """Who has nowhere else to go can still ask where they listen."""
-        self.assertIsNone(self.offers.withdrawn("a"))
-        self.offers.withdraw()
-
-        graph = EchoService.protocol.graph
-        endpoints = (("127.0.0.1", PortReactor.FIRST),)
-        self.assertEqual(self.offers.withdrawn("a"), (endpoints, 5, graph, False))
-        self.assertIsNone(self.offers.withdrawn("nope"))
-
-    def test_own(self) -> None:
-        """Those of the configuration are told apart from apps."""
-        self.offers.withdraw(own={"b"})
-
-        own = [self.offers.withdrawn(name) for name in ("a", "b")]
-
-        self.assertEqual([each is not None and each.own for each in own], [False, True])
-
-    def test_not_found_behind_closed_ports(self) -> None:
-        """But not where nobody answers; some may be kept open to the last."""
-        self.offers.withdraw()
-
-        self.successResultOf(Deferred.fromCoroutine(self.offers.quiesce(keep=("b",))))
-
-        self.assertIsNone(self.offers.withdrawn("a"))
-        self.assertIsNotNone(self.offers.withdrawn("b"))
-        self.assertEqual(self.reactor.closed, [PortReactor.FIRST])
-
-    def test_exposed_again(self) -> None:
-        """A service that comes back is heard of like any other."""
-        self.offers.withdraw()
-        self.successResultOf(Deferred.fromCoroutine(self.offers.quiesce()))
-        self.successResultOf(self.offers.remove("a"))
-
-        self.expose(self.offers, "a")
-
-        self.assertIsNotNone(self.offers.withdrawn("a"))
-
-
-class SlowService(Component[NoArgs]):
-    """Answers when the test does."""
-
-    protocol = Protocol(version=1)
-
-    def __init__(self) -> None:
-        super().__init__(cast(Any, None), "slow", NoArgs())
-        self.answers: list[Deferred[bytes]] = []
-
-    @protocol.method(0)
-    def ask(self) -> Deferred[bytes]:
-        self.answers.append(Deferred())
-        return self.answers[-1]
-
-
-class RefusalTests(_DirectoryCase):
-    """The last moments of a node: what runs is answered, what comes is refused."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.offers = self.directory()
-        self.service = SlowService()
-        self.expose(self.offers, "slow", "kept")
-        self.clients = {name: self.connect(name) for name in ("slow", "kept")}
-
-    def connect(self, name: str) -> tuple[Any, StringTransport]:
-        port = self.offers.endpoints(name)[0][1]
-        protocol = self.reactor.ports[port].factory.buildProtocol(None)
-        transport = StringTransport()
-        protocol.makeConnection(transport)
-        return protocol, transport
-
-    def ask(self, name: str, channel: int = 1) -> None:
-        self.clients[name][0].dataReceived(pack([channel, 0, []]))
-
-    def said(self, name: str) -> bytes:
-        transport = self.clients[name][1]
-        data = transport.value()
-        transport.clear()
-        return data
-
-    def test_owed(self) -> None:
-        """Calls that wait are counted, of removed services, too."""
-        self.ask("slow")
-        self.ask("kept")
-        self.ask("kept", 2)
-        self.successResultOf(self.offers.remove("slow"))
-        self.assertEqual(self.offers.owed, 3)
-
-        for answer in self.service.answers:
-            answer.callback(b"x")
-
-        self.assertEqual(self.offers.owed, 0)
-
-    def test_refused(self) -> None:
-        """New calls have the error; those that run are answered."""
-        self.ask("slow")
-        self.offers.refuse(StorageError(errno.EPIPE, "go away"), keep=("kept",))
-
-        self.ask("slow", 2)
-        self.assertIn(b"go away", self.said("slow"))
-        self.service.answers[0].callback(b"well")
-        self.reactor.advance(0)
-
-        self.assertIn(b"well", self.said("slow"))
-        self.assertEqual(len(self.service.answers), 1)
-
-    def test_kept(self) -> None:
-        """Some services go on as they were."""
-        self.offers.refuse(StorageError(errno.EPIPE, "go away"), keep=("kept",))
-
-        self.ask("kept")
-
-        self.assertEqual(len(self.service.answers), 1)

@@ -30,8 +30,8 @@ from cocained.rpc.codec import pack
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.view import View
 from cocained.rpc.wire import Wiring
+from cocained.test.directory_case import EchoService
 from cocained.test.service_case import LogCase, PortReactor
-from cocained.test.test_directory import EchoService
 
 
 class UnixPort:

@@ -19,8 +19,8 @@ from cocained.errors import NotDrained
 from cocained.interfaces import IRemoteService, IReporter, IResumable
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.wire import Wiring
+from cocained.test.directory_case import Recorder
 from cocained.test.service_case import LogCase, PortReactor
-from cocained.test.test_directory import Recorder
 
 
 @implementer(IRemoteService, IResumable, IReporter)

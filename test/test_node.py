@@ -8,229 +8,26 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, cast
+from typing import Any, cast
 
-import msgspec
 from twisted.internet.defer import Deferred
-from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, formatEvent
-from twisted.python.failure import Failure
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from cocained import __version__
-from cocained.component import Component
 from cocained.config import loads
 from cocained.errors import (
-    AppStopped,
-    CocainedError,
-    ConfigError,
-    NotDrained,
     StorageError,
     to_wire,
 )
 from cocained.interfaces import (
-    ILogger,
     INode,
-    IRemoteService,
-    IReporter,
-    IStorage,
 )
 from cocained.node import Log, Node
-from cocained.repository import Entry, Repository
-from cocained.rpc.codec import pack
-from cocained.rpc.dispatch import Protocol
-from cocained.test.service_case import LogCase, PortReactor
-from cocained.test.test_directory import Recorder
-
-How = Literal["", "error", "bug", "wait"]
+from cocained.repository import Repository
+from cocained.test.node_case import ENTRIES, STEP, NodeCase
 
 
-class StepArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What becomes of each step."""
-
-    start: How = ""
-    stop: How = ""
-    drain: How = ""
-    needs: str = ""
-
-
-class Recording(Component[StepArgs]):
-    """Writes its steps into ``reactor.journal``."""
-
-    Args = StepArgs
-
-    def __init__(self, node: INode, name: str, args: StepArgs) -> None:
-        super().__init__(node, name, args)
-        self.reactor = cast("JournalReactor", node.reactor)
-        self.reactor.built.append(self)
-        if args.needs:
-            category, _, wanted = args.needs.partition(":")
-            if category == "storage":
-                node.storage(wanted)
-            else:
-                node.component(category, "step", f"{name}:inner", {"sart": wanted})
-
-    def start(self) -> Deferred[None] | None:
-        return self._step("start", self.args.start)
-
-    def stop(self) -> Deferred[None] | None:
-        return self._step("stop", self.args.stop)
-
-    def drain(self) -> Deferred[None] | None:
-        return self._step("drain", self.args.drain)
-
-    def _step(self, verb: str, how: How) -> Deferred[None] | None:
-        step = f"{verb} {self.name}"
-        self.reactor.journal.append(step)
-        if how == "error":
-            raise CocainedError(f"cannot {step}")
-        if how == "bug":
-            raise ZeroDivisionError(step)
-        if how == "wait":
-            self.reactor.waiting[step] = Deferred(
-                lambda _: self.reactor.journal.append(f"cancel {step}")
-            )
-            return self.reactor.waiting[step]
-        return None
-
-
-@implementer(ILogger)
-class StepLogger(Recording):
-    """A logger that keeps its events."""
-
-    def __init__(self, node: INode, name: str, args: StepArgs) -> None:
-        super().__init__(node, name, args)
-        self.events: list[Mapping[str, Any]] = []
-
-    def __call__(self, event: Mapping[str, Any]) -> None:
-        self.events.append(event)
-
-    def reopen(self) -> None:
-        self._step("reopen", "")
-
-
-@implementer(IStorage, IReporter)
-class StepStorage(Recording):
-    """A storage without objects; it never ends a write."""
-
-    def report(self) -> Mapping[str, Any]:
-        return {"problem": "full"}
-
-    def read(self, collection: str, key: str) -> Deferred[bytes]:
-        raise StorageError(2, "nothing here")
-
-    def write(
-        self, collection: str, key: str, blob: bytes, tags: Iterable[str] = ()
-    ) -> Deferred[None]:
-        return Deferred()
-
-    def remove(self, collection: str, key: str) -> Deferred[None]:
-        raise StorageError(2, "nothing here")
-
-    def find(self, collection: str, tags: Iterable[str]) -> Deferred[list[str]]:
-        raise StorageError(2, "nothing here")
-
-
-@implementer(IRemoteService)
-class StepService(Recording):
-    """A service without methods."""
-
-    protocol = Protocol(version=1)
-
-
-@implementer(IRemoteService)
-class SlowService(Recording):
-    """A service that answers when the test does."""
-
-    protocol = Protocol(version=1)
-
-    @protocol.method(0)
-    def ask(self) -> Deferred[None]:
-        self.reactor.waiting["ask"] = Deferred()
-        return self.reactor.waiting["ask"]
-
-
-class JournalReactor(PortReactor):
-    """Keeps what components write, and the steps that wait."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.journal: list[str] = []
-        self.waiting: dict[str, Deferred[None]] = {}
-        self.built: list[Any] = []
-
-    def listenTCP(  # noqa: N802 - Twisted's name
-        self, port: int, factory: Any, backlog: int = 50, interface: str = ""
-    ) -> Any:
-        listening = super().listenTCP(port, factory, backlog, interface)
-        self.journal.append("listen")
-        return listening
-
-
-_HERE = "cocained.test.test_node"
-
-ENTRIES = [
-    Entry("logger", "step", f"{_HERE}.StepLogger"),
-    Entry("storage", "step", f"{_HERE}.StepStorage"),
-    Entry("service", "step", f"{_HERE}.StepService"),
-    Entry("service", "slow", f"{_HERE}.SlowService"),
-]
-
-STEP = "{type: step}"
-
-
-class _NodeCase(LogCase):
-    def setUp(self) -> None:
-        self.reactor = JournalReactor()
-        self.failures: list[Failure] = []
-        self.runtime = os.path.abspath(self.mktemp())
-
-    def text(
-        self,
-        services: Mapping[str, str] | None = None,
-        storages: Mapping[str, str] | None = None,
-        more: str = "",
-    ) -> str:
-        """Write a configuration; values are YAML of one line each."""
-        lines = [
-            "paths:",
-            f"  runtime: {self.runtime}",
-            "network: {endpoint: 127.0.0.1}",
-            "logging: {loggers: [{type: step}, {type: step}]}",
-            "storages:",
-        ]
-        storages = {"core": STEP} if storages is None else storages
-        services = {"a": STEP} if services is None else services
-        lines += [f"  {name}: {value}" for name, value in storages.items()]
-        lines += ["services:"]
-        lines += [f"  {name}: {value}" for name, value in services.items()]
-        return "\n".join([*lines, more, ""])
-
-    def build(self, text: str | None = None) -> Node:
-        return Node(
-            cast(Any, self.reactor),
-            loads(text or self.text(), "node.yaml"),
-            Repository(ENTRIES),
-            self.failures.append,
-        )
-
-    def start(self, text: str | None = None) -> Node:
-        node = self.build(text)
-        node.startService()
-        return node
-
-    def refuse(self, text: str) -> str:
-        """Build what cannot be built; give what is said."""
-        return str(self.assertRaises(ConfigError, self.build, text))
-
-    def take_journal(self) -> list[str]:
-        journal, self.reactor.journal = self.reactor.journal, []
-        return journal
-
-
-class BuildTests(_NodeCase):
+class BuildTests(NodeCase):
     """What a configuration can say, and what is said when it is wrong."""
 
     def test_interface(self) -> None:
@@ -354,7 +151,7 @@ class BuildTests(_NodeCase):
         self.assertEqual(to_wire(error)[:2], (12, errno.ETIMEDOUT))
 
 
-class StartTests(_NodeCase):
+class StartTests(NodeCase):
     """The start of a node."""
 
     def test_order(self) -> None:
@@ -503,7 +300,7 @@ class StartTests(_NodeCase):
         self.assertEqual(formatEvent(events[-1]), f"node {node.uuid} is ready")
 
 
-class StopTests(_NodeCase):
+class StopTests(NodeCase):
     """The end of a node."""
 
     def stop(self, node: Node) -> Deferred[None]:
@@ -609,174 +406,7 @@ class StopTests(_NodeCase):
         self.assertEqual(node.patience, 1.5)
 
 
-class RestTests(_NodeCase):
-    """A node that withdraws before it stops, or without stopping."""
-
-    more = "shutdown: {settle: 5, drain: 7}"
-    waits = "{type: step, args: {drain: wait}}"
-
-    def serve(self, *services: str) -> Node:
-        node = self.start(
-            self.text(dict.fromkeys(services, self.waits), more=self.more)
-        )
-        self.take_journal()
-        return node
-
-    def test_settles(self) -> None:
-        """A node that stops serves for a while, with open ports, while others hear."""
-        node = self.serve("a")
-        observer = Recorder()
-        node.directory.subscribe(observer)
-        observer.told.clear()
-
-        stopped = node.stopService()
-        self.assertEqual(observer.told, ["a"])
-        self.reactor.advance(4.9)
-        self.assertEqual(self.take_journal(), [])
-        self.assertEqual(len(self.reactor.ports), 1)
-        self.reactor.advance(0.1)
-
-        self.assertEqual(self.take_journal(), ["drain a"])
-        self.assertEqual(self.reactor.ports, {})
-        self.assertNoResult(stopped)
-
-    def test_locator_is_last(self) -> None:
-        """Where others are found is answered as long as requests run."""
-        node = self.serve("a", "locator")
-        node.stopService()
-
-        self.reactor.advance(5)
-
-        (port,) = node.directory.endpoints("locator")
-        self.assertEqual(list(self.reactor.ports), [port[1]])
-
-    def test_farewell(self) -> None:
-        """Before connections are closed calls are refused, for a moment."""
-        node = self.serve("a")
-        self.reactor.waiting.clear()
-        stopped = node.stopService()
-        self.reactor.advance(5)
-        self.reactor.waiting["drain a"].callback(None)
-        self.assertEqual(self.take_journal()[-1], "stop a")
-
-        self.reactor.pump([0.05] * 18)
-        self.assertNoResult(stopped)
-        self.reactor.pump([0.05] * 4)
-
-        self.successResultOf(stopped)
-        self.assertEqual(self.reactor.getDelayedCalls(), [])
-
-    def test_last_answers(self) -> None:
-        """Calls of storages are answered before their connections are closed."""
-        text = self.text({"a": "{type: slow}"}, more="shutdown: {drain: 7}")
-        node = self.start(text)
-        (port,) = node.directory.endpoints("a")
-        protocol = self.reactor.ports[port[1]].factory.buildProtocol(None)
-        transport = StringTransport()
-        protocol.makeConnection(transport)
-        protocol.dataReceived(pack([1, 0, []]))
-
-        stopped = node.stopService()
-        protocol.dataReceived(pack([2, 0, []]))
-        self.reactor.advance(3)
-        self.assertNoResult(stopped)
-        self.assertIn(b"being stopped", transport.value())
-        self.reactor.waiting["ask"].callback(None)
-        self.reactor.pump([0.05] * 3)
-
-        self.successResultOf(stopped)
-        self.assertIn(b"\x94\x01\x00", transport.value())
-
-    def test_no_last_answer(self) -> None:
-        """But not for longer than anything else has to finish."""
-        node = self.start(self.text({"a": "{type: slow}"}, more="shutdown: {drain: 7}"))
-        (port,) = node.directory.endpoints("a")
-        protocol = self.reactor.ports[port[1]].factory.buildProtocol(None)
-        protocol.makeConnection(StringTransport())
-        protocol.dataReceived(pack([1, 0, []]))
-
-        stopped = node.stopService()
-        self.reactor.pump([0.5] * 13)
-        self.assertNoResult(stopped)
-        self.reactor.pump([0.5] * 2)
-
-        self.successResultOf(stopped)
-
-    def test_failed_start(self) -> None:
-        """Of a node that has never been ready nobody has heard."""
-        node = self.start(
-            self.text({"a": "{type: step, args: {start: error}}"}, more=self.more)
-        )
-
-        self.successResultOf(node.stopService())
-
-    def test_drain(self) -> None:
-        """An operator may let it rest and serve again, as often as he likes."""
-        node = self.serve("a")
-        for _ in range(2):
-            waiting = node.drain()
-            self.assertEqual(node.progress()["state"], "draining")
-            self.reactor.advance(5)
-            self.reactor.waiting["drain a"].callback(None)
-            self.successResultOf(waiting)
-            self.assertEqual(node.report()["state"], "drained")
-            self.assertEqual(len(self.reactor.ports), 1)
-
-            self.successResultOf(node.resume())
-
-            self.assertEqual(node.report()["state"], "serving")
-
-    def test_drain_timeout(self) -> None:
-        """He may say how long requests have, else it is the configuration's."""
-        node = self.serve("a")
-        default, short = node.drain(), node.drain(1)
-        self.reactor.pump([5, 1.1])
-        self.failureResultOf(short, NotDrained)
-        self.assertNoResult(default)
-
-        self.reactor.advance(6)
-
-        self.failureResultOf(default, NotDrained)
-
-    def test_drained_node_stops(self) -> None:
-        """A node that is at rest stops at once, but for the farewell."""
-        node = self.serve("a")
-        node.drain()
-        self.reactor.advance(5)
-        self.reactor.waiting["drain a"].callback(None)
-
-        stopped = node.stopService()
-        self.reactor.pump([0.05] * 22)
-
-        self.successResultOf(stopped)
-        self.assertEqual(self.take_journal().count("drain a"), 1)
-
-    def test_resume_while_stopping(self) -> None:
-        """The end of a node cannot be undone."""
-        node = self.serve("a")
-        node.stopService()
-
-        self.failureResultOf(node.resume(), AppStopped)
-
-    def test_report(self) -> None:
-        """It says who it is, for how long, and how its components are."""
-        node = self.serve("a")
-        self.reactor.advance(3)
-
-        self.assertEqual(
-            node.report(),
-            {
-                "uuid": node.uuid,
-                "version": __version__,
-                "uptime": 3.0,
-                "state": "serving",
-                "components": {"storages.core": {"problem": "full"}},
-                "problems": ["storages.core: full"],
-            },
-        )
-
-
-class LogTests(_NodeCase):
+class LogTests(NodeCase):
     """The log of a node."""
 
     def log(self, severity: str) -> tuple[Log, list[Any]]:
