@@ -10,16 +10,21 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from typing import Any
+
+from typing_extensions import override
 
 from cocained.errors import RemoteError
 from cocained.test.live.faults import FaultCase, cycle
 from cocained.test.live.ledger import Ending, Ledger
 from cocained.test.live.support import (
+    LOOPBACK,
     STOP_TIMEOUT,
     Client,
     LiveNode,
     live_suite,
+    program,
     wait_for,
 )
 
@@ -225,6 +230,84 @@ class RollingTests(FaultCase):
             ),
             20,
         )
+
+
+class LinkedTests(FaultCase):
+    """Two nodes that know each other, of which one rests."""
+
+    changes = CHANGES
+
+    @override
+    def start_node(self, changes: Mapping[str, Any] | None = None) -> LiveNode:
+        """Start both; gives the one that is to rest."""
+        nodes = [LiveNode(changes) for _ in range(2)]
+        for node, other in zip(nodes, nodes[::-1], strict=True):
+            place = f"{LOOPBACK}:{other.ports['locator']}"
+            node.configuration["services"]["locator"]["args"] = {
+                "gateway": {"type": "adhoc"},
+                "cluster": {
+                    "type": "predefine",
+                    "args": {"nodes": [place], "interval": 0.5},
+                },
+            }
+            self.addCleanup(node.close)
+            node.start()
+            self.addCleanup(node.stop)
+        self.other = nodes[1]
+        return nodes[0]
+
+    @override
+    def prepare(self) -> None:
+        """Run the app on both; a name of its own tells who has it alone."""
+        super().prepare()
+        self.put(self.other)
+        self.other.start_app("faulty", "default")
+        self.node.upload("alone", {"worker": program("probe.py")})
+        self.node.start_app("alone", "default")
+        self.until_known("alone", True)
+
+    def found(self, node: LiveNode, name: str) -> int | None:
+        """Ask a node where a service is; gives its port."""
+        try:
+            return node.resolve(name)
+        except RemoteError as error:
+            self.assertEqual((error.category, error.code), (10, 1))
+            return None
+
+    def until_known(self, name: str, wanted: bool) -> None:
+        """Wait until the other node knows a service, or knows it no more."""
+        wait_for(
+            f"{name} known: {wanted}",
+            lambda: (self.found(self.other, name) is not None) is wanted,
+            20,
+        )
+
+    def test_elsewhere(self) -> None:
+        """
+        Clients of the node that rests are sent to the other one, which hears of it
+        at once; what the node has for itself is still found there.
+        """
+        there = self.other.resolve("faulty")
+        mine = {name: self.node.resolve(name) for name in ("admin", "node", "storage")}
+        uuid = outcome(tool(self.node, "uuid"))
+
+        outcome(tool(self.node, "node", "drain"))
+
+        self.until_known("alone", False)
+        self.assertEqual({self.found(self.node, "faulty") for _ in range(4)}, {there})
+        self.assertEqual({self.found(self.other, "faulty") for _ in range(4)}, {there})
+        for name, port in mine.items():
+            self.assertEqual(self.node.resolve(name), port)
+        status = outcome(tool(self.node, "node", "status"))
+        self.assertEqual((status["uuid"], status["state"]), (uuid, "drained"))
+        self.assertEqual(
+            outcome(tool(self.other, "node", "status"))["state"], "serving"
+        )
+
+        outcome(tool(self.node, "node", "resume"))
+
+        self.until_known("alone", True)
+        self.assertNotEqual(self.node.resolve("faulty"), there)
 
 
 test_suite = live_suite(__name__)
