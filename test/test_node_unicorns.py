@@ -14,7 +14,7 @@ from cocained.interfaces import INode, IRemoteService, IReporter, IUnicorn
 from cocained.node import Node
 from cocained.repository import Entry, Repository
 from cocained.rpc.dispatch import Protocol
-from cocained.test.test_node import ENTRIES, STEP, Recording, StepArgs, _NodeCase
+from cocained.test.node_case import ENTRIES, STEP, NodeCase, Recording, StepArgs
 from cocained.unicorns.memory import MemoryUnicorn
 
 _HERE = "cocained.test.test_node_unicorns"
@@ -51,7 +51,7 @@ class FollowingService(Recording):
         self.unicorn = node.unicorn("core")
 
 
-class NodeUnicornTests(_NodeCase):
+class NodeUnicornTests(NodeCase):
     """The section ``unicorns``."""
 
     def build(self, text: str | None = None) -> Node:
