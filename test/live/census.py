@@ -19,6 +19,8 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
+from twisted.internet.interfaces import IReactorThreads
+
 #: What the census is written to.
 FILE = "census.json"
 
@@ -130,7 +132,7 @@ def run() -> None:
         from twisted.internet import reactor
 
         # Not here: a signal may come in the middle of anything.
-        reactor.callFromThread(write)
+        IReactorThreads(reactor).callFromThread(write)
 
     signal.signal(signal.SIGUSR2, asked)
     twistd.run()
