@@ -12,15 +12,13 @@ from __future__ import annotations
 import errno
 import os
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from twisted.internet.abstract import FileDescriptor
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
-from twisted.python.failure import Failure
-from typing_extensions import override
 from zope.interface import implementer
 
+from cocained.descriptors import Readable
 from cocained.errors import SpawnError
 from cocained.interfaces import IReactor, IWorkerHandle, IWorkerObserver
 from cocained.isolates.cells import Cell
@@ -35,36 +33,6 @@ FIRST_LOOK = 0.002
 LOOKS = 12  # each after twice the time of the one before: 8 seconds in all
 
 log = Logger()
-
-
-class _Readable(FileDescriptor):
-    """A descriptor that calls a function when there is something to read."""
-
-    def __init__(
-        self, reactor: IReactor, descriptor: int, ready: Callable[[], None]
-    ) -> None:
-        super().__init__(reactor)
-        self._descriptor = descriptor
-        self._ready = ready
-        self.connected = True
-
-    @override
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def doRead(self) -> None:  # noqa: N802 - Twisted's name
-        self._ready()
-
-    @override
-    def connectionLost(self, reason: Failure) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Watch no more, and close the descriptor."""
-        if self.connected:
-            self.connected = False
-            self.reactor.removeReader(self)
-            os.close(self._descriptor)
 
 
 @implementer(IWorkerHandle)
@@ -126,10 +94,8 @@ class Child:
             self._cell.kill(self._process.pid)
             self._process.wait()
             raise _cannot_run(command[0], directory, error) from error
-        self._output = _Readable(reactor, pipe, self._read)
-        self._end = _Readable(reactor, end, self._collect)
-        for readable in (self._output, self._end):
-            reactor.addReader(readable)
+        self._output = Readable(reactor, pipe, self._read)
+        self._end = Readable(reactor, end, self._collect)
 
     @property
     def identity(self) -> str:
