@@ -10,8 +10,8 @@ import itertools
 import os
 import random
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -29,6 +29,7 @@ from cocained.interfaces import (
     IRemoteService,
     Withdrawn,
 )
+from cocained.reservation import Reservation
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.graph import Root
 from cocained.rpc.wire import ServiceFactory, Wiring
@@ -67,7 +68,8 @@ class Ports:
         numbers = [n for n in range(*shared) if n not in self._pinned.values()]
         random.shuffle(numbers)
         self._free = deque(numbers)
-        self._limited = shared[1] > shared[0]
+        #: whether there is a range to take ports from
+        self.limited = shared[1] > shared[0]
 
     def candidates(self, name: str) -> list[int]:
         """
@@ -77,7 +79,7 @@ class Ports:
         """
         if name in self._pinned:
             return [self._pinned[name]]
-        if not self._limited:
+        if not self.limited:
             return [0]
         if not self._free:
             raise _no_ports(name)
@@ -90,7 +92,7 @@ class Ports:
 
     def release(self, number: int) -> None:
         """*number* may be used again, after all others."""
-        if self._limited and number not in self._pinned.values():
+        if self.limited and number not in self._pinned.values():
             self._free.append(number)
 
 
@@ -104,16 +106,25 @@ class Directory:
         all addresses.
     :param addresses: what is said of a service that listens at all addresses.
     :param ports: where to listen.
+    :param reserve: keeps a port at which nobody listens, see
+        :class:`cocained.reservation.Reservation`.
     """
 
     def __init__(
-        self, wiring: Wiring, interface: str, addresses: Sequence[str], ports: Ports
+        self,
+        wiring: Wiring,
+        interface: str,
+        addresses: Sequence[str],
+        ports: Ports,
+        reserve: Callable[[str, int], Reservation] = Reservation,
     ) -> None:
         self._wiring = wiring
         self._interface = interface
         self._addresses = tuple(addresses)
         self._ports = ports
+        self._reserve = reserve
         self._exposed: dict[str, Exposed] = {}
+        self._reserved: dict[str, Reservation] = {}
         #: of removed services; their connections live on
         self._former: list[ServiceFactory] = []
         self._observers: list[IExposure] = []
@@ -122,6 +133,10 @@ class Directory:
         self._doors: list[Door] = []
         #: services that are still here, but whose ports are closed
         self._deaf: set[str] = set()
+
+    @property
+    def has_shared(self) -> bool:
+        return self._ports.limited
 
     def get(self, name: str) -> Exposed | None:
         """Find a service that can be reached."""
@@ -204,12 +219,30 @@ class Directory:
                 return port, host.port
         assert refused is not None
         code = getattr(refused.socketError, "errno", None) or errno.EADDRINUSE
-        raise StorageError(
-            code,
-            f"service {name!r} cannot listen at {self._interface} port"
-            f" {refused.port}: {os.strerror(code)}; is another node running, or the"
-            " port in use? see network.pinned",
-        ) from refused
+        raise _not_to_be_had(name, self._interface, refused.port, code) from refused
+
+    def reserve(self, name: str) -> Sequence[tuple[str, int]]:
+        if name in self._reserved:
+            raise CocainedError(f"a port is reserved as {name!r} already")
+        refused: OSError | None = None
+        for number in self._ports.candidates(name):
+            try:
+                reservation = self._reserve(self._interface, number)
+            except OSError as error:
+                refused = error
+                continue
+            self._ports.take(number)
+            self._reserved[name] = reservation
+            return [(address, reservation.number) for address in self._addresses]
+        assert refused is not None
+        code = refused.errno or errno.EADDRINUSE
+        raise _not_to_be_had(name, self._interface, number, code) from refused
+
+    def release(self, name: str) -> None:
+        reservation = self._reserved.pop(name, None)
+        if reservation is not None:
+            reservation.release()
+            self._ports.release(reservation.number)
 
     def remove(self, name: str) -> Deferred[None]:
         exposed = self._exposed.pop(name, None)
@@ -327,6 +360,8 @@ class Directory:
         doors, self._doors = self._doors, []
         for door in doors:
             await door.close()
+        for name in list(self._reserved):
+            self.release(name)
         former, self._former = self._former, []
         for factory in former:
             factory.close()
@@ -349,6 +384,15 @@ class Directory:
 
 def _address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _not_to_be_had(name: str, interface: str, port: int, code: int) -> StorageError:
+    return StorageError(
+        code,
+        f"service {name!r} cannot listen at {interface} port {port}:"
+        f" {os.strerror(code)}; is another node running, or the port in use? see"
+        " network.pinned",
+    )
 
 
 def _no_ports(name: str) -> CocainedError:

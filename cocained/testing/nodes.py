@@ -201,10 +201,15 @@ class MemoryDirectory:
     Services without ports.
 
     :param node: whose services they are.
+
     :ivar services: those that are exposed, by name.
     :ivar quiet: names of those that nobody is told of.
     :ivar doors: that were opened, in order.
     :ivar refusal: fails the next one, until it is ``None`` again.
+    :ivar has_shared: whether there are ports to reserve.
+    :ivar free: the ports that may be reserved, first come first served.
+    :ivar hosts: where they are.
+    :ivar reserved: ports by name.
     """
 
     def __init__(self, node: FakeNode) -> None:
@@ -213,6 +218,10 @@ class MemoryDirectory:
         self.refusal: DoorError | None = None
         self.services: dict[str, IRemoteService] = {}
         self.quiet: set[str] = set()
+        self.has_shared = True
+        self.free = list(range(20000, 20100))
+        self.hosts = ["127.0.0.1", "::1"]
+        self.reserved: dict[str, int] = {}
 
     def expose(
         self, name: str, service: IRemoteService, announce: bool = True
@@ -257,6 +266,16 @@ class MemoryDirectory:
             return None
         protocol = self.services[name].protocol
         return Withdrawn([LOCATOR], protocol.version, protocol.graph, True)
+
+    def reserve(self, name: str) -> Sequence[tuple[str, int]]:
+        if name in self.reserved or not self.free:
+            raise CocainedError(f"no port for {name!r}")
+        port = self.reserved[name] = self.free.pop(0)
+        return [(host, port) for host in self.hosts]
+
+    def release(self, name: str) -> None:
+        if name in self.reserved:
+            self.free.append(self.reserved.pop(name))
 
 
 class StubNode:
