@@ -46,6 +46,10 @@ adhoc_gateway = Entry("gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway"
 vicodyn_gateway = Entry(
     "gateway", "vicodyn", "cocained.gateways.vicodyn.gateway.VicodynGateway"
 )
+ipvs_gateway = Entry("gateway", "ipvs", "cocained.gateways.kernel.ipvs.IpvsGateway")
+nftables_gateway = Entry(
+    "gateway", "nftables", "cocained.gateways.kernel.nftables.NftablesGateway"
+)
 
 predefine_cluster = Entry(
     "cluster", "predefine", "cocained.clusters.predefine.PredefineCluster"
