@@ -15,8 +15,15 @@ mkdir -p "$here"
 here=$(cd "$here" && pwd)
 [ ! -e "$here/done" ] || exit 0
 
-package=$(apt-cache depends linux-image-cloud-amd64 |
-    sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
+named() {
+    apt-cache depends linux-image-cloud-amd64 2>/dev/null |
+        sed -n 's/^ *Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1
+}
+package=$(named)
+if [ -z "$package" ] && [ "$(id -u)" = 0 ]; then
+    apt-get update -qq -o DPkg::Lock::Timeout=600
+    package=$(named)
+fi
 [ -n "$package" ] || { echo "apt knows no linux-image-cloud-amd64" >&2; exit 1; }
 rm -rf "$here/boot" "$here/lib" "$here/download"
 mkdir "$here/download"

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.test_directory -*-
+# -*- test-case-name: cocained.test.test_reservation -*-
 """
 Ports that are kept free of listeners, for those who want them untouched.
 """

@@ -435,6 +435,36 @@ LIMITS = (
         "the rest is left out, and logged",
     ),
     Limit(
+        "cocained.gateways.kernel.gateway.COPIES_LIMIT",
+        "nodes",
+        "that carry one service, for a gateway that lets the kernel forward",
+        "further ones are not used, and its report says so",
+    ),
+    Limit(
+        "cocained.gateways.kernel.gateway.IDLE_LIMIT",
+        "services",
+        "without any node that such a gateway keeps a port for",
+        "the one that has been unused for longest gives up its own",
+    ),
+    Limit(
+        "cocained.gateways.kernel.table.LEAVING_LIMIT",
+        "destinations",
+        "of one service that are draining",
+        "the one that has been draining for longest is removed",
+    ),
+    Limit(
+        "cocained.gateways.kernel.program.TIME_LIMIT",
+        "seconds",
+        "that one run of ``ipvsadm`` or ``nft`` may take",
+        "it is killed, and tried again with back-off",
+    ),
+    Limit(
+        "cocained.gateways.kernel.program.OUTPUT_LIMIT",
+        "bytes",
+        "that one run of ``ipvsadm`` or ``nft`` may write",
+        "it is killed, and tried again with back-off",
+    ),
+    Limit(
         "cocained.loggers.writer.MAX_PENDING",
         "bytes",
         "of log lines that wait for a slow destination",

@@ -29,7 +29,6 @@ class Unbuilt(NamedTuple):
     plugin: tuple[str, str] | None = None
 
 
-IPVS = Unbuilt("ipvs gateway", ("gateway", "ipvs"))
 PROXY = Unbuilt("HTTP proxy")
 THREADS = Unbuilt("workers in threads", ("isolate", "thread"))
 
@@ -41,9 +40,7 @@ UNBUILT: Mapping[str, Unbuilt] = {
     "section 13.2": Unbuilt("authorization"),
     "section 13.3": Unbuilt("metrics", ("service", "metrics")),
     "section 13.5": Unbuilt("services beside the unicorn", ("service", "cache")),
-    "row 123": IPVS,
     "row 127": PROXY,
-    "row 128": IPVS,
     "row 144": THREADS,
 }
 

@@ -1,7 +1,7 @@
 # -*- test-case-name: cocained.test.live.test_gateways_ipvs -*-
 """
 The gateway ``ipvs`` and the kernel's balancer, in a guest: its real servers
-listen on the loopback of this machine (rows 52, 57, 123, 128, 264).
+listen on the loopback of this machine.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class WorkTests(_GuestCase):
         self.assertEqual(self.balancer.began, "ready")
 
     def test_weights(self) -> None:
-        """Connections are shared as the weights say; that is the kernel's work."""
+        """Connections are shared as the weights say (rows 52, 123, 128, 264)."""
         endpoint = self.announce(self.balancer, "weights", 1, 3)
 
         self.assertEqual(count(40, endpoint), Counter(first=10, second=30))
@@ -206,7 +206,7 @@ class StartTests(_GuestCase):
         self.assertEqual(self.guest.run("ls /run/cocained | grep -v lock; true"), "")
 
     def test_no_scheduler(self) -> None:
-        """A scheduler that the kernel does not have ends the start, and says so."""
+        """A scheduler that the kernel does not have ends the start (row 57)."""
         balancer = self.guest.balancer({"scheduler": "nope"})
 
         self.assertIn(

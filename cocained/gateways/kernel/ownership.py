@@ -10,7 +10,6 @@ what was written during another one counts for nothing.
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import hashlib
 import os
@@ -79,9 +78,14 @@ class Ownership:
                 f"another node balances in {self._directory}; give each node a"
                 " paths.runtime of its own"
             ) from None
+        try:
+            self._boot = self._boot_id.read_text().strip()
+            self.virtuals = self._read()
+        except BaseException:
+            # What could not be read is not ours to remove.
+            os.close(lock)
+            raise
         self._lock = lock
-        self._boot = self._boot_id.read_text().strip()
-        self.virtuals = self._read()
 
     def _read(self) -> set[Endpoint]:
         try:
@@ -120,12 +124,19 @@ class Ownership:
         self.virtuals = wanted
 
     def release(self) -> None:
-        """Let another process have it; nothing is left if nothing is ours."""
+        """
+        Let another process have it; nothing is left if nothing is ours.
+
+        :raises StorageError: there is, and it cannot be removed.
+        """
         if self._lock is None:
             return
-        if not self.virtuals:
-            with contextlib.suppress(FileNotFoundError):
-                self._path.unlink()
         # The file of the lock stays: who waits for it must not lock a ghost.
-        os.close(self._lock)
-        self._lock = None
+        lock, self._lock = self._lock, None
+        try:
+            if not self.virtuals:
+                self._path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StorageError.from_os_error(error, str(self._path)) from error
+        finally:
+            os.close(lock)

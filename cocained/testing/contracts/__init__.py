@@ -8,7 +8,11 @@ whoever brings an implementation of their own (``docs/extending.rst``).
 
 from cocained.testing.contracts.cases import StorageCase
 from cocained.testing.contracts.clusters import ClusterContract
-from cocained.testing.contracts.gateways import GatewayContract, NodeObserverContract
+from cocained.testing.contracts.gateways import (
+    ForwardingContract,
+    GatewayContract,
+    NodeObserverContract,
+)
 from cocained.testing.contracts.names import NameSpaceContract
 from cocained.testing.contracts.storages import StorageContract
 from cocained.testing.contracts.unicorn_case import MemoryObserver, UnicornCase
@@ -17,6 +21,7 @@ from cocained.testing.contracts.versions import SharedVersionContract, VersionCo
 
 __all__ = [
     "ClusterContract",
+    "ForwardingContract",
     "GatewayContract",
     "MemoryObserver",
     "NameSpaceContract",

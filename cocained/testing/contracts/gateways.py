@@ -208,3 +208,79 @@ class NodeObserverContract(GatewayContract):
         self.gateway.cleanup("a")
 
         self.assertEqual(self.found("app"), {1})
+
+
+class ForwardingContract(GatewayContract):
+    """
+    What every gateway must do that forwards by itself (plugins.md §4.4).
+
+    All copies are behind one endpoint, so there is one answer for all of them:
+    version and graph are those of the first.  Announcements take effect before
+    ``consume`` and ``cleanup`` return, or the test case sees to it.
+    """
+
+    def test_resolves_what_was_announced(self) -> None:
+        """Version and graph come back, and an endpoint that is the gateway's."""
+        self.gateway.consume("a", "app", self.ENDPOINTS, 3, self.GRAPH, {})
+
+        endpoints, version, graph = self.gateway.resolve("app")
+
+        self.assertTrue(endpoints)
+        self.assertEqual(set(endpoints) & set(self.ENDPOINTS), set())
+        self.assertEqual(version, 3)
+        self.assertEqual(graph, self.GRAPH)
+
+    def test_all_copies_are_used(self) -> None:
+        """However many nodes have a service, it is at one place."""
+        self.consume("a", "app", 1)
+        before = self.gateway.resolve("app")
+        self.consume("bb", "app", 2)
+        self.consume("ccc", "app", 3)
+
+        self.assertEqual(self.gateway.resolve("app"), before)
+
+    def test_forget_a_service(self) -> None:
+        """A service is where it was as long as one node has it."""
+        self.consume("a", "app", 1)
+        self.consume("a", "other", 2)
+        self.consume("bb", "app", 3)
+        before = self.gateway.resolve("app")
+
+        self.gateway.cleanup("a", "app")
+
+        self.assertEqual(self.gateway.resolve("app"), before)
+        self.assertEqual(self.found("other"), {2})
+        self.gateway.cleanup("bb", "app")
+        self.assertIsNone(self.gateway.resolve("app"))
+
+    def test_forget_a_node(self) -> None:
+        """All services of a node are forgotten, and those of others are not."""
+        self.consume("a", "app", 1)
+        self.consume("a", "other", 2)
+        self.consume("bb", "app", 3)
+
+        self.gateway.cleanup("a")
+
+        self.assertEqual(self.found("app"), {1})
+        self.assertEqual(self.found("other"), set())
+
+    def test_same_place_again(self) -> None:
+        """A service that was forgotten comes back where it was."""
+        self.consume("a", "app", 1)
+        before = self.gateway.resolve("app")[0]
+        self.gateway.cleanup("a")
+        self.assertIsNone(self.gateway.resolve("app"))
+
+        self.consume("bb", "app", 1)
+
+        self.assertEqual(self.gateway.resolve("app")[0], before)
+
+    def test_forget_twice(self) -> None:
+        """A node that is gone may go again, and one service of it, too."""
+        self.consume("a", "app", 1)
+        self.consume("bb", "app", 2)
+
+        for name in ("app", None, "app", None):
+            self.gateway.cleanup("a", name)
+
+        self.assertEqual(self.found("app"), {1})
