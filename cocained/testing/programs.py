@@ -14,16 +14,21 @@ from cocained.errors import CocainedError
 #: Debian that have them.
 PROGRAMS = {
     "busybox": "busybox-static",
+    "cpio": "cpio",
     "docker-init": "docker.io",
     "docker-registry": "docker-registry",
     "dockerd": "docker.io",
     "htpasswd": "apache2-utils",
     "ip": "iproute2",
+    "ipvsadm": "ipvsadm",
     "ldd": "libc-bin",
+    "modprobe": "kmod",
     "nft": "nftables",
     "nsenter": "util-linux",
     "podman": "podman",
+    "qemu-system-x86_64": "qemu-system-x86",
     "runc": "runc",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
 }
 

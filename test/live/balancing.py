@@ -9,12 +9,10 @@ import json
 import os
 import subprocess
 import sys
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from cocained.test.live.lab import Conversation
 from cocained.test.live.support import ROOT, wait_for
 
 #: Not run as a module: what its package imports takes a guest four seconds.
@@ -142,13 +140,3 @@ class Balancer(Conversed):
         """End it without a chance to do anything."""
         self.process.kill()
         self.process.wait()
-
-
-def count(number: int, endpoint: tuple[str, int], namespace: str = "") -> Counter[str]:
-    """Connect so many times, one after the other, and say who answered."""
-    found: Counter[str] = Counter()
-    for _ in range(number):
-        conversation = Conversation(endpoint, namespace)
-        found[conversation.server] += 1
-        conversation.close()
-    return found

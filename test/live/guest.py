@@ -25,8 +25,9 @@ from typing import Any
 
 from cocained.test.live.balancing import PROGRAM, Conversed
 from cocained.test.live.guest_root import PATH, Root, imported
-from cocained.test.live.lab import Lab, require
 from cocained.test.live.support import free_ports, missing, wait_for
+from cocained.testing.lab import Lab, LabError
+from cocained.testing.programs import require
 
 #: Names the directory that ``.ci/guest.sh`` has filled.
 GUEST = "COCAINED_GUEST"
@@ -255,21 +256,22 @@ def _build(kernel: Path, version: str, place: Path, image: Path) -> None:
 def _modules() -> list[Path]:
     """Learn what a gateway imports, from one that works on a machine of the lab."""
     lines = [
-        ["consume", "a", "app", [["10.78.0.1", 9]], {}],
+        ["consume", "a", "app", [["192.0.2.1", 9]], {}],
         ["resolve", "app"],
         ["report"],
         ["cleanup", "a", None],
         ["stop"],
     ]
-    with Lab(1) as lab, tempfile.TemporaryDirectory() as directory:
+    with Lab("ck") as lab, tempfile.TemporaryDirectory() as directory:
+        host = lab.add_host("model")
         settings = {
             "type": "nftables",
             "args": {},
-            "network": {"endpoint": lab.address(1), "shared": list(SHARED)},
+            "network": {"endpoint": host.address, "shared": list(SHARED)},
             "paths": {"runtime": directory},
         }
         return imported(
-            ["nsenter", f"--net=/run/netns/{lab.name(1)}"],
+            host.command([]),
             PROGRAM,
             [json.dumps(settings)],
             "".join(json.dumps(line) + "\n" for line in lines),
@@ -279,7 +281,10 @@ def _modules() -> list[Path]:
 @functools.cache
 def shared() -> Guest:
     """Give the guest that all tests of this run share."""
-    require("qemu-system-x86_64", "ipvsadm", "modprobe", "cpio", "busybox", "nft")
+    try:
+        require(["qemu-system-x86_64", "ipvsadm", "modprobe", "cpio", "busybox"])
+    except LabError as error:
+        raise missing(str(error)) from error
     directory = os.environ.get(GUEST, "")
     if not os.path.exists(os.path.join(directory, "done")):
         raise missing(f"no kernel for a guest: .ci/guest.sh DIR, and set {GUEST}=DIR")

@@ -10,7 +10,7 @@ from collections import Counter
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.test.live.balancing import count
+from cocained.test.live.conversations import Conversation, NamedServer, count
 from cocained.test.live.guest import (
     ADDRESS,
     HOST,
@@ -19,7 +19,6 @@ from cocained.test.live.guest import (
     GuestBalancer,
     shared,
 )
-from cocained.test.live.lab import Conversation, NamedServer
 from cocained.test.live.support import LOOPBACK, live_reason, wait_for
 
 #: Entries of somebody else: another port, another protocol, a firewall mark.

@@ -14,12 +14,14 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.test.live.balancing import PATIENCE, Balancer, count
-from cocained.test.live.lab import Conversation, Lab, NamedServer, inside, require
-from cocained.test.live.support import live_reason, wait_for
+from cocained.test.live.balancing import PATIENCE, Balancer
+from cocained.test.live.cluster_case import lab_for
+from cocained.test.live.conversations import Conversation, NamedServer, count
+from cocained.test.live.support import live_reason, missing, wait_for
+from cocained.testing.lab import Host, LabError
+from cocained.testing.programs import require
 
-#: The machines, and the ports that the director has for virtual services.
-CLIENT, DIRECTOR, FIRST, SECOND = 1, 2, 3, 4
+#: The ports that the director has for virtual services.
 SHARED = [20000, 20020]
 
 
@@ -34,21 +36,18 @@ class _LabCase(SynchronousTestCase):
     args: dict[str, Any] = {}
 
     def setUp(self) -> None:
-        self.lab = Lab(4)
-        self.lab.__enter__()
-        self.addCleanup(self.lab.__exit__)
-        with inside(self.lab.name(DIRECTOR)):
-            for knob in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
-                Path("/proc/sys/net", knob).write_text("1")
-        self.client = self.lab.name(CLIENT)
+        lab = lab_for(self, "ck")
+        self.client, self.director, self.first, self.second = (
+            lab.add_host(name) for name in ("client", "director", "first", "second")
+        )
+        for family in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            self.director.namespace.set(family, "1")
         self.place = Path(self.mktemp()).absolute()
         self.place.mkdir()
 
-    def serve(self, name: str, machine: int, address: str = "") -> NamedServer:
+    def serve(self, host: Host, address: str = "") -> NamedServer:
         """Start a server until the test is over."""
-        server = NamedServer(
-            name, address or self.lab.address(machine), self.lab.name(machine)
-        )
+        server = NamedServer(host.name, address or host.address, host)
         self.addCleanup(server.close)
         return server
 
@@ -58,16 +57,20 @@ class _LabCase(SynchronousTestCase):
             self.place,
             "nftables",
             {**self.args, **args},
-            {"endpoint": address or self.lab.address(DIRECTOR), "shared": SHARED},
-            ["nsenter", f"--net=/run/netns/{self.lab.name(DIRECTOR)}"],
+            {"endpoint": address or self.director.address, "shared": SHARED},
+            self.director.command([]),
         )
         self.assertEqual(balancer.began, "ready")
         self.addCleanup(balancer.stop)
         return balancer
 
+    def nft(self, *words: str, rules: str = "") -> str:
+        """Run nft on the director."""
+        return self.director.run(["nft", *words], rules)
+
     def tables(self) -> list[str]:
         """Give the names of the director's tables."""
-        listing = json.loads(self.lab.run(DIRECTOR, "nft", "-j", "list", "tables"))
+        listing = json.loads(self.nft("-j", "list", "tables"))
         return [
             each["table"]["name"] for each in listing["nftables"] if "table" in each
         ]
@@ -78,7 +81,7 @@ class BalancingTests(_LabCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.servers = [self.serve("first", FIRST), self.serve("second", SECOND)]
+        self.servers = [self.serve(host) for host in (self.first, self.second)]
 
     def announce(self, balancer: Balancer, *weights: int) -> tuple[str, int]:
         """Announce the app at both servers; give its virtual endpoint."""
@@ -91,7 +94,7 @@ class BalancingTests(_LabCase):
             )
         (virtual,) = balancer.resolve("app")
         balancer.settle()
-        self.assertEqual(virtual[0], self.lab.address(DIRECTOR))
+        self.assertEqual(virtual[0], self.director.address)
         self.assertIn(virtual[1], range(*SHARED))
         return virtual
 
@@ -101,7 +104,7 @@ class BalancingTests(_LabCase):
 
         self.assertEqual(count(40, virtual, self.client), Counter(first=20, second=20))
         self.assertEqual(
-            count(40, virtual, self.lab.name(DIRECTOR)), Counter(first=20, second=20)
+            count(40, virtual, self.director), Counter(first=20, second=20)
         )
 
     def test_weights(self) -> None:
@@ -129,10 +132,9 @@ class BalancingTests(_LabCase):
     def test_newer_family(self) -> None:
         """It works the same with the newer address family."""
         self.servers = [
-            self.serve(name, machine, self.lab.address6(machine))
-            for name, machine in (("first", FIRST), ("second", SECOND))
+            self.serve(host, host.address6) for host in (self.first, self.second)
         ]
-        balancer = self.balance(self.lab.address6(DIRECTOR), scheduler="rr")
+        balancer = self.balance(self.director.address6, scheduler="rr")
         for server in self.servers:
             balancer.consume(server.name, "app", server.endpoint)
         (virtual,) = balancer.resolve("app")
@@ -154,7 +156,7 @@ class BalancingTests(_LabCase):
 
         balancer.cleanup("second", "app")
         for number in range(20):
-            balancer.consume(f"other{number}", f"x{number % 10}", ("10.78.0.9", 9))
+            balancer.consume(f"other{number}", f"x{number % 10}", ("10.77.0.9", 9))
             balancer.cleanup(f"other{number}")
             for talk in talks:
                 self.assertEqual(talk.echo(f"word {number}"), f"word {number}")
@@ -207,7 +209,7 @@ class BalancingTests(_LabCase):
         balancer = self.balance(audit=1.0)
         virtual = self.announce(balancer, 1, 1)
 
-        self.lab.run(DIRECTOR, "nft", "flush", "ruleset")
+        self.nft("flush", "ruleset")
         self.assertEqual(self.tables(), [])
 
         wait_for("the table is back", self.tables, PATIENCE)
@@ -225,9 +227,9 @@ class TidinessTests(_LabCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.server = self.serve("first", FIRST)
-        self.lab.run(DIRECTOR, "nft", "-f", "-", rules=self.FOREIGN)
-        self.before = self.lab.run(DIRECTOR, "nft", "list", "ruleset")
+        self.server = self.serve(self.first)
+        self.nft("-f", "-", rules=self.FOREIGN)
+        self.before = self.nft("list", "ruleset")
 
     def test_end(self) -> None:
         """At its end everything of ours is gone, and all of others is as it was."""
@@ -238,7 +240,7 @@ class TidinessTests(_LabCase):
 
         balancer.stop()
 
-        self.assertEqual(self.lab.run(DIRECTOR, "nft", "list", "ruleset"), self.before)
+        self.assertEqual(self.nft("list", "ruleset"), self.before)
         self.assertEqual(
             [path.suffix for path in (self.place / "run").iterdir()], [".lock"]
         )
@@ -254,11 +256,11 @@ class TidinessTests(_LabCase):
 
         again = self.balance()
 
-        listing = self.lab.run(DIRECTOR, "nft", "list", "ruleset")
+        listing = self.nft("list", "ruleset")
         self.assertNotIn("dnat ip", listing)
         self.assertRaises(ConnectionRefusedError, Conversation, virtual, self.client)
         again.stop()
-        self.assertEqual(self.lab.run(DIRECTOR, "nft", "list", "ruleset"), self.before)
+        self.assertEqual(self.nft("list", "ruleset"), self.before)
 
     def test_two(self) -> None:
         """Two nodes with one directory of sockets do not take each other's table."""
@@ -269,7 +271,7 @@ class TidinessTests(_LabCase):
             "nftables",
             {},
             {"endpoint": "127.0.0.1", "shared": SHARED},
-            ["nsenter", f"--net=/run/netns/{self.lab.name(DIRECTOR)}"],
+            self.director.command([]),
         )
 
         self.assertIn("another node balances", second.began["error"])
@@ -280,7 +282,10 @@ class TidinessTests(_LabCase):
 
     def test_no_capability(self) -> None:
         """Without the right to do so it does not start, and says what it needs."""
-        require("setpriv")
+        try:
+            require(["setpriv"])
+        except LabError as error:
+            raise missing(str(error)) from error
 
         balancer = Balancer(
             self.place,
