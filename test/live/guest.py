@@ -40,7 +40,7 @@ SHARED = (20000, 20004)
 
 #: Seconds that a start, or an answer, may take: the machine is emulated, and
 #: this one has other work.
-PATIENCE = 60.0
+PATIENCE = 180.0
 
 DRIVERS = (
     "virtio_pci virtio_net ip_vs ip_vs_rr ip_vs_wrr ip_vs_wlc ip_vs_sh"
