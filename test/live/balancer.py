@@ -3,10 +3,14 @@
 A gateway in a process of its own, told what to do by lines::
 
     python balancer.py '{"type": …, "args": …, "network": …, …}'
+    python balancer.py
 
 Each line of the input is a JSON list, a method and its arguments; each is
 answered by a line.  The first line of the output says that it is ready, or why
 not; the end of the input ends it in order.
+
+Without an argument such settings are a line of the input.  Each of these gets a
+process of its own, one after the other, and all share what has been imported.
 """
 
 from __future__ import annotations
@@ -83,6 +87,10 @@ class Feed(LineOnlyReceiver):
         """Ask how the gateway is."""
         return dict(self._gateway.report())
 
+    def pid(self) -> int:
+        """Ask for the process."""
+        return os.getpid()
+
     @override
     def connectionLost(self, reason: Failure | None = None) -> None:
         if not self.ended.called:
@@ -98,15 +106,14 @@ async def main(reactor: Any, text: str) -> None:
     gateway = node.component("gateway", gateway_type, "locator:gateway", args)
     feed = Feed(gateway)
     # It would make the output one that does not block.
-    with open(os.devnull, "wb") as nowhere:
-        StandardIO(feed, stdout=nowhere.fileno())
-        try:
-            await gateway.start()
-        except CocainedError as error:
-            feed.say({"error": str(error)})
-        else:
-            feed.say("ready")
-            await feed.ended
+    StandardIO(feed, stdout=os.open(os.devnull, os.O_WRONLY))
+    try:
+        await gateway.start()
+    except CocainedError as error:
+        feed.say({"error": str(error)})
+    else:
+        feed.say("ready")
+        await feed.ended
     await gateway.stop()
     await node.directory.close()
     feed.say("stopped")
@@ -122,8 +129,35 @@ def _raise(failure: Failure) -> None:
     failure.raiseException()
 
 
-if __name__ == "__main__":
+def run(text: str) -> None:
+    """Be such a node until it is over."""
     globalLogBeginner.beginLoggingTo(
         [textFileLogObserver(sys.stderr)], redirectStandardIO=False
     )
-    react(lambda reactor: Deferred.fromCoroutine(main(reactor, sys.argv[1])))
+    react(lambda reactor: Deferred.fromCoroutine(main(reactor, text)))
+
+
+def serve() -> None:
+    """Be one such node after the other."""
+    # What each would import.
+
+    import cocained.gateways.kernel.ipvs  # noqa: F401
+
+    print(json.dumps("serving"), flush=True)
+    # The lines behind the first are the child's.
+    with open(0, "rb", buffering=0, closefd=False) as lines:
+        while line := lines.readline():
+            child = os.fork()
+            if not child:
+                run(line.decode())
+            os.waitpid(child, 0)
+            # What the child did to its input it did to ours.
+            os.set_blocking(0, True)
+            print(json.dumps("over"), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        run(sys.argv[1])
+    else:
+        serve()

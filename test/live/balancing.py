@@ -42,8 +42,12 @@ class Conversed:
         return json.loads(line)
 
     def ask(self, *words: Any) -> Any:
-        """Say something, and give the answer."""
-        self._writer.write(json.dumps(words).encode() + b"\n")
+        """Ask for something, and give the answer."""
+        return self.say(words)
+
+    def say(self, line: Any) -> Any:
+        """Write a line, and give the next one that comes."""
+        self._writer.write(json.dumps(line).encode() + b"\n")
         self._writer.flush()
         return self.hear()
 

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,7 @@ echo 'table ip nat {{
   }}
 }}' >/tmp/nat; nft -f /tmp/nat
 for line in 1 2; do stty -F /dev/ttyS$line raw -echo; done
+{sys._base_executable} -S -P {PROGRAM} </dev/ttyS2 >/dev/ttyS2 2>/tmp/log &
 {{
     # What is said before a line is open is lost.
     echo ready
@@ -133,6 +134,8 @@ class Guest:
         self.talk = self._connect(place / "talk")
         if self._commands.readline() != b"ready\n":
             raise AssertionError(f"no guest\n{self._console.read_text()}")
+        if self.talk.readline() != b'"serving"\n':
+            raise AssertionError(self.run("cat /tmp/log"))
 
     def _connect(self, path: Path) -> Any:
         """Take one end of a serial line, as soon as it is there."""
@@ -202,45 +205,45 @@ class GuestBalancer(Conversed):
     """
 
     def __init__(self, guest: Guest, args: Mapping[str, Any]) -> None:
+        super().__init__(guest.talk, guest.talk)
         self._guest = guest
         self.args = args
-        words = map(shlex.quote, _command("ipvs", args, ADDRESS))
-        guest.run(
-            f"{' '.join(words)} </dev/ttyS2 >/dev/ttyS2 2>/tmp/log & echo $! >/tmp/pid"
-        )
-        super().__init__(guest.talk, guest.talk)
-        try:
-            self.began = self.hear()
-        except TimeoutError:
-            raise AssertionError(guest.run("cat /tmp/log")) from None
+        self.began = self._converse(settings("ipvs", args, ADDRESS, "/run/cocained"))
         self.is_running = self.began == "ready"
         if not self.is_running:
             assert self.hear() == "stopped"
+            assert self.hear() == "over"
+
+    def _converse(self, line: Any) -> Any:
+        try:
+            return self.say(line)
+        except TimeoutError:
+            raise AssertionError(self._guest.run("cat /tmp/log")) from None
 
     def stop(self) -> None:
         """End it in order."""
         self.is_running = False
-        answer = self.ask("stop")
+        answer = self._converse(["stop"])
         assert answer == "stopped", (answer, self._guest.run("cat /tmp/log"))
-        self._guest.run("wait")
+        assert self.hear() == "over"
 
     def kill(self) -> None:
         """End it without a chance to do anything."""
         self.is_running = False
-        self._guest.run("kill -9 $(cat /tmp/pid); wait; true")
+        self._guest.run(f"kill -9 {self.ask('pid')}")
+        assert self.hear() == "over"
 
 
-def _command(gateway: str, args: Mapping[str, Any], address: str) -> Sequence[str]:
-    settings = {
+def settings(
+    gateway: str, args: Mapping[str, Any], address: str, runtime: str
+) -> dict[str, Any]:
+    """Give what :mod:`.balancer` wants to know."""
+    return {
         "type": gateway,
         "args": dict(args),
         "network": {"endpoint": address, "shared": list(SHARED)},
-        "paths": {"runtime": "/run/cocained"},
+        "paths": {"runtime": runtime},
     }
-    return [
-        sys._base_executable,  # type: ignore[attr-defined]
-        *("-S", "-P", str(PROGRAM), json.dumps(settings)),
-    ]
 
 
 def _build(kernel: Path, version: str, place: Path, image: Path) -> None:
@@ -264,16 +267,11 @@ def _modules() -> list[Path]:
     ]
     with Lab("ck") as lab, tempfile.TemporaryDirectory() as directory:
         host = lab.add_host("model")
-        settings = {
-            "type": "nftables",
-            "args": {},
-            "network": {"endpoint": host.address, "shared": list(SHARED)},
-            "paths": {"runtime": directory},
-        }
+        model = settings("nftables", {}, host.address, directory)
         return imported(
             host.command([]),
             PROGRAM,
-            [json.dumps(settings)],
+            [json.dumps(model)],
             "".join(json.dumps(line) + "\n" for line in lines),
         )
 
