@@ -198,6 +198,25 @@ class IDirectory(Interface):
         :returns: ``None`` for a service that is announced, or that there is not.
         """
 
+    has_shared: bool = Attribute(
+        "Whether there is a range of ports, ``network.shared``, to reserve from."
+    )
+
+    def reserve(name: str) -> Sequence[tuple[str, int]]:
+        """
+        Keep a port of this node for what is no service of it.
+
+        Nobody listens there, nothing is announced, and no one else gets it.
+
+        :param name: for ``network.pinned``, and to give the port back.
+        :returns: the port, at each address that the node announces.
+        :raises cocained.errors.CocainedError: the name has one already, or
+            there is none to be had.
+        """
+
+    def release(name: str) -> None:
+        """Give a reserved port back; an unknown name is no error."""
+
 
 class IDoor(Interface):
     """A directory with a UNIX socket for each service that may be reached there."""
@@ -243,25 +262,6 @@ class IBehindDoors(Interface):
         :returns: has the ``protocol`` of this service and the methods that it
             declares, such as a :class:`cocained.rpc.view.View`.
         """
-
-    has_shared: bool = Attribute(
-        "Whether there is a range of ports, ``network.shared``, to reserve from."
-    )
-
-    def reserve(name: str) -> Sequence[tuple[str, int]]:
-        """
-        Keep a port of this node for what is no service of it.
-
-        Nobody listens there, nothing is announced, and no one else gets it.
-
-        :param name: for ``network.pinned``, and to give the port back.
-        :returns: the port, at each address that the node announces.
-        :raises cocained.errors.CocainedError: the name has one already, or
-            there is none to be had.
-        """
-
-    def release(name: str) -> None:
-        """Give a reserved port back; an unknown name is no error."""
 
 
 class INode(Interface):
