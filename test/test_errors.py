@@ -89,7 +89,7 @@ def tree(root: type[CocainedError]) -> Iterator[type[CocainedError]]:
     """All classes of :mod:`cocained.errors` below *root*, and itself."""
     yield root
     for below in root.__subclasses__():
-        if below.__module__ == errors.__name__:
+        if below.__module__.startswith(f"{errors.__name__}."):
             yield from tree(below)
 
 

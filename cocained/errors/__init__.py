@@ -1,0 +1,136 @@
+# -*- test-case-name: cocained.test.test_errors -*-
+"""
+The error tree, and the codes under which its members travel.
+
+Every error that can reach a peer ends as a *category*, a *code* and a
+*reason* (protocol.md §2.2).  :func:`to_wire` is the one place that turns an
+exception into such a triple.
+"""
+
+from cocained.errors.apps import (
+    AppError,
+    AppExists,
+    AppNotRunning,
+    AppStopped,
+    BacklogFull,
+    DeadlineExceeded,
+    DoorError,
+    IsolateError,
+    RequestTimeout,
+    SpawnError,
+    SpoolError,
+    WorkerLost,
+)
+from cocained.errors.base import (
+    CocainedError,
+    WireError,
+    to_wire,
+)
+from cocained.errors.codes import (
+    ASIO_EOF,
+    WORKER_TEXTS,
+    Category,
+    DispatchCode,
+    LocatorCode,
+    NodeCode,
+    OverseerCode,
+    RepositoryCode,
+    TransportCode,
+    UnicornCode,
+    WorkerCode,
+)
+from cocained.errors.documents import (
+    BrokenPlugin,
+    ConfigError,
+    DocumentError,
+    DuplicatePlugin,
+    PluginError,
+    UnknownPlugin,
+)
+from cocained.errors.protocol import (
+    InvalidArgument,
+    LocalProtocolError,
+    ProtocolError,
+    RemoteError,
+    RemoteProtocolError,
+    RevokedChannel,
+    SlotNotFound,
+    TooManyChannels,
+)
+from cocained.errors.services import (
+    Forbidden,
+    NotDrained,
+    ServiceNotAvailable,
+    StorageError,
+)
+from cocained.errors.unicorns import (
+    ChildNotAllowed,
+    ConnectionLoss,
+    InvalidNodeName,
+    InvalidPath,
+    InvalidType,
+    InvalidValue,
+    NodeExists,
+    NoNode,
+    UnicornBusy,
+    UnicornError,
+    VersionNotAllowed,
+)
+
+__all__ = [
+    "ASIO_EOF",
+    "WORKER_TEXTS",
+    "AppError",
+    "AppExists",
+    "AppNotRunning",
+    "AppStopped",
+    "BacklogFull",
+    "BrokenPlugin",
+    "Category",
+    "ChildNotAllowed",
+    "CocainedError",
+    "ConfigError",
+    "ConnectionLoss",
+    "DeadlineExceeded",
+    "DispatchCode",
+    "DocumentError",
+    "DoorError",
+    "DuplicatePlugin",
+    "Forbidden",
+    "InvalidArgument",
+    "InvalidNodeName",
+    "InvalidPath",
+    "InvalidType",
+    "InvalidValue",
+    "IsolateError",
+    "LocalProtocolError",
+    "LocatorCode",
+    "NoNode",
+    "NodeCode",
+    "NodeExists",
+    "NotDrained",
+    "OverseerCode",
+    "PluginError",
+    "ProtocolError",
+    "RemoteError",
+    "RemoteProtocolError",
+    "RepositoryCode",
+    "RequestTimeout",
+    "RevokedChannel",
+    "ServiceNotAvailable",
+    "SlotNotFound",
+    "SpawnError",
+    "SpoolError",
+    "StorageError",
+    "TooManyChannels",
+    "TransportCode",
+    "UnicornBusy",
+    "UnicornCode",
+    "UnicornError",
+    "UnknownPlugin",
+    "VersionNotAllowed",
+    "WireError",
+    "WorkerCode",
+    "WorkerLost",
+    "to_wire",
+]
