@@ -31,23 +31,25 @@ class DemoCase(SynchronousTestCase):
         """Make the modules importable."""
         if not PLACE.exists():
             raise SkipTest("the examples are not in an installed package")
-        sys.path.insert(0, str(PLACE))
-        self.addCleanup(sys.path.remove, str(PLACE))
+        for place in (PLACE, PLACE.parent):
+            sys.path.insert(0, str(place))
+            self.addCleanup(sys.path.remove, str(place))
         self.addCleanup(self._forget)
 
     def _forget(self) -> None:
         for name in list(sys.modules):
-            if name.partition(".")[0] == "docker_demo":
+            if name.partition(".")[0] in ("docker_demo", "demonstration"):
                 del sys.modules[name]
 
-    def load(self, name: str) -> Any:
+    def load(self, name: str, package: str = "docker_demo") -> Any:
         """Import a module of the demonstration."""
-        return importlib.import_module(f"docker_demo.{name}")
+        return importlib.import_module(f"{package}.{name}")
 
     def make_screen(self) -> Any:
         """Make a screen that prints into ``self.output``."""
         self.output = io.StringIO()
-        return self.load("screen").Screen(self.output)
+        steps = self.load("command").STEPS
+        return self.load("screen", "demonstration").Screen(steps, self.output)
 
     def make_directory(self) -> Path:
         """Make an empty directory."""
@@ -238,7 +240,7 @@ class MachineTests(DemoCase):
     def test_no_services(self) -> None:
         """Packages are told to start nothing, until they are installed."""
         policy = self.make_directory() / "policy-rc.d"
-        with self.load("machine").no_services(policy):
+        with self.load("packages", "demonstration").no_services(policy):
             self.assertTrue(os.access(policy, os.X_OK))
             self.assertIn("exit 101", policy.read_text())
         self.assertFalse(policy.exists())
@@ -247,14 +249,14 @@ class MachineTests(DemoCase):
         """A policy that is there stays as it is."""
         policy = self.make_directory() / "policy-rc.d"
         policy.write_text("theirs")
-        with self.load("machine").no_services(policy):
+        with self.load("packages", "demonstration").no_services(policy):
             self.assertEqual(policy.read_text(), "theirs")
         self.assertEqual(policy.read_text(), "theirs")
 
     def test_no_apt(self) -> None:
         """Where there is no apt, one is told what to install."""
         self.patch(os, "environ", {"PATH": str(self.make_directory())})
-        install = self.load("machine").install
+        install = self.load("packages", "demonstration").install
         error = self.assertRaises(LabError, install, self.make_screen(), ["docker.io"])
         self.assertIn("no apt-get", str(error))
         self.assertIn("docker.io", str(error))
@@ -262,7 +264,9 @@ class MachineTests(DemoCase):
     def test_apt_fails(self) -> None:
         """What a failed command has said last is shown, after a remedy."""
         command = ("sh", "-c", "seq 100; echo Unable to locate >&2; exit 100")
-        error = self.assertRaises(LabError, self.load("machine").run_apt, command)
+        error = self.assertRaises(
+            LabError, self.load("packages", "demonstration").run_apt, command
+        )
         self.assertRegex(str(error), re.compile(r"ended with 100 \(is there a network"))
         self.assertTrue(str(error).endswith("99\n100\nUnable to locate"))
         self.assertNotIn("\n50\n", str(error))

@@ -4,7 +4,7 @@ What ``make docker-demo`` shows, and how.
 
 ::
 
-    demo.py            signals
+    demo.py
       │
     command            arguments, errors, the order of things
       │ machine        what must be installed; namespaces of our own
@@ -14,5 +14,5 @@ What ``make docker-demo`` shows, and how.
       │ starts         a node, calls, cold starts
       │ table          pure: figures side by side, the record
       │
-    screen             steps, bars, errors
+    demonstration      signals, packages, and the screen: steps, bars, errors
 """

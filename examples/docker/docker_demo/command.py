@@ -15,9 +15,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from cocained.errors import CocainedError
+from demonstration.entrance import ignore_signals
+from demonstration.screen import Screen
 from docker_demo import machine
-from docker_demo.screen import Screen
 from docker_demo.tour import Tour
+
+#: Steps of the demonstration, by the names that they have in the record.
+STEPS = (
+    *("packages", "engine", "base image", "app image", "push"),
+    *("node", "calls", "cold starts", "clean-up"),
+)
 
 #: Cold starts of each kind, and the most: one takes half a second at worst.
 ROUNDS, MOST_ROUNDS = 5, 100
@@ -33,7 +40,7 @@ def main(argv: Sequence[str]) -> int:
     """
     program, *arguments = argv
     options = parse(arguments)
-    screen = Screen(sys.stderr if options.json else sys.stdout)
+    screen = Screen(STEPS, sys.stderr if options.json else sys.stdout)
     try:
         if options.prepared is None:
             with screen.step("packages", "what this needs of the system's packages"):
@@ -98,8 +105,6 @@ def demonstrate(screen: Screen, rounds: int, keep: bool) -> dict[str, Any]:
             with contextlib.suppress(KeyboardInterrupt):
                 signal.pause()
     finally:
-        # Who interrupts the end would leave something behind.
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
         tour.close()
     return {**tour.record, "seconds": dict(screen.seconds)}

@@ -22,7 +22,7 @@ from twisted.internet.threads import blockingCallFromThread
 from cocained.docker import DockerClient, Progress
 from cocained.docker.models import Image
 from cocained.testing.docker import LIBRARY, make_root
-from docker_demo.screen import Move, Screen
+from demonstration.screen import Move, Screen
 
 #: Of the image that has Python and the framework.
 BASE = "cocained-base"

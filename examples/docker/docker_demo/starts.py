@@ -22,7 +22,7 @@ from cocained.tools.bench.measure import MIB, memory
 from cocained.tools.bench.process import Child
 from cocained.tools.bench.scenarios.starts import FRAMEWORK_PHASES, phases, started
 from cocained.tools.bench.subject import LOOPBACK, TWISTD, Subject, node_configuration
-from docker_demo.screen import Screen
+from demonstration.screen import Screen
 
 #: Ports of the node, with the usual one of the locator: in a network namespace
 #: of its own all are free.

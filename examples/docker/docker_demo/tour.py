@@ -17,8 +17,8 @@ from cocained.docker import DockerClient
 from cocained.errors import CocainedError
 from cocained.testing.docker import Engine, Registry
 from cocained.tools.bench import store
+from demonstration.screen import Screen
 from docker_demo import images, machine, table
-from docker_demo.screen import Screen
 from docker_demo.starts import TIMER, Node
 
 #: The app of the README and its place in a registry.

@@ -9,7 +9,7 @@ import contextlib
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TextIO
 
 from rich.console import Console
@@ -24,12 +24,6 @@ from rich.progress import (
 )
 from rich.text import Text
 from typing_extensions import override
-
-#: Steps of the demonstration, by the names that they have in the record.
-STEPS = (
-    *("packages", "engine", "base image", "app image", "push"),
-    *("node", "calls", "cold starts", "clean-up"),
-)
 
 #: Takes bytes done and bytes to do.
 Move = Callable[[int, int], None]
@@ -47,11 +41,13 @@ class Screen:
     """
     A terminal or a file.
 
+    :param steps: names of the steps, in their order, as the record has them.
     :param output: where to; standard output is for the record when there is one.
     :ivar seconds: that each step took, by its name.
     """
 
-    def __init__(self, output: TextIO = sys.stdout) -> None:
+    def __init__(self, steps: Sequence[str], output: TextIO = sys.stdout) -> None:
+        self._steps = steps
         self.seconds: dict[str, float] = {}
         # Wide enough for what is copied from here; a terminal breaks lines itself.
         self._console = Console(
@@ -63,11 +59,11 @@ class Screen:
         """
         Announce a step, and tell how long it took when the block is over.
 
-        :param name: one of :data:`STEPS`.
+        :param name: one of the steps.
         :param what: what is done, for people.
         """
-        number = STEPS.index(name) + 1
-        self.say(f"[{number}/{len(STEPS)}] {what}", indent=0)
+        number = self._steps.index(name) + 1
+        self.say(f"[{number}/{len(self._steps)}] {what}", indent=0)
         began = time.monotonic()
         yield
         self.seconds[name] = time.monotonic() - began
