@@ -12,7 +12,7 @@ BIN := .venv/bin
 SEEDS ?= 10000
 FUZZ_SECONDS ?= 300
 
-.PHONY: run docker-demo test simulate fuzz lint types layers docs bench clean
+.PHONY: run docker-demo cluster-demo test simulate fuzz lint types layers docs bench clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -20,6 +20,9 @@ run: .venv/run.stamp
 
 docker-demo: .venv/run.stamp
 	@$(BIN)/python examples/docker/demo.py $(DEMO)
+
+cluster-demo: .venv/run.stamp
+	@$(BIN)/python examples/cluster/demo.py $(DEMO)
 
 test: .venv/test.stamp
 	$(BIN)/python -bb -W error::RuntimeWarning -m twisted.trial cocained
