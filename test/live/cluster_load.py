@@ -47,6 +47,11 @@ class ClusterConnection(Connection):
         super().__init__(load)
         self.address = str(self.socket.getpeername()[0])
 
+    @property
+    def asked(self) -> int:
+        """How many requests it has had."""
+        return self._channel
+
     @override
     def _take(self, channel: int, kind: int, values: list[Any]) -> None:
         if kind == CLOSE and channel in self.open:
@@ -70,6 +75,8 @@ class ClusterLoad(Load):
     :param app: whose events are called.
     :param patience: seconds after which a request without an end is given up,
         with its connection.
+    :param stint: requests of one connection, after which its client asks anew
+        where the app is; 0 for no end.
     :param how: as for :class:`.Load`.
     :ivar replies: by the address that gave them.
     :ivar lost: requests that were in flight on a connection that broke, by its
@@ -83,6 +90,7 @@ class ClusterLoad(Load):
         app: str,
         ledger: Ledger,
         patience: float = 10.0,
+        stint: int = 0,
         **how: Any,
     ) -> None:
         self._host = host
@@ -90,6 +98,7 @@ class ClusterLoad(Load):
         self._tries = len(locators)
         self._app = app
         self._patience = patience
+        self._stint = stint
         self._again = 0.0
         self.replies: Counter[str] = Counter()
         self.lost: Counter[str] = Counter()
@@ -130,6 +139,7 @@ class ClusterLoad(Load):
             if not connection.is_retired:
                 while len(connection.open) < self._depth:
                     connection.ask()
+                connection.is_retired = 0 < self._stint <= connection.asked
 
     @override
     def turn(self) -> None:
@@ -151,8 +161,13 @@ class ClusterLoad(Load):
             except ConnectionError:
                 self._again = time.monotonic() + PAUSE
 
-    def flight(self, address: str) -> int:
-        """Count the requests that are in flight on connections to an address."""
-        return sum(
-            len(each.open) for each in self.connections if each.address == address
-        )
+    def exposed(self, address: str) -> int:
+        """
+        Count the requests that may be lost with a node: all that its connections
+        may have in flight until their clients see that they are gone.
+        """
+        return self._depth * sum(each.address == address for each in self.connections)
+
+    def waits_for(self, address: str) -> bool:
+        """Whether a request is in flight on a connection to an address."""
+        return any(each.address == address and each.open for each in self.connections)

@@ -510,8 +510,13 @@ class LiveNode:
             process behind, or its log shows a traceback.
         """
         assert self.process is not None
-        began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
+        return self.wait_until_stopped(timeout)
+
+    def wait_until_stopped(self, timeout: float = STOP_TIMEOUT) -> float:
+        """Wait for the end of a node that was told to stop; as :meth:`stop`."""
+        assert self.process is not None
+        began = time.monotonic()
         try:
             status = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
