@@ -144,6 +144,12 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "test_clusters_predefine.UnnamedTests.test_started_anew",
         "test_cluster_zookeeper.MeetingTests.test_as_the_original_has_it",
         "test_cluster_zookeeper.MeetingTests.test_killed",
+        "test_clusters_multicast.SpeakingTests.test_first",
+        "test_clusters_multicast.HearingTests.test_link",
+        "test_clusters_multicast.HearingTests.test_gone",
+        "test_clusters_multicast.HearingTests.test_bad_packets",
+        "test_clusters_announcement.WireTests.test_bytes",
+        "test_cluster.MulticastTests.test_bad_packets",
     ),
     "3.8": _OLDER_CLIENT,
     "4": (
