@@ -85,7 +85,7 @@ class LabTests(SynchronousTestCase):
     def test_part(self) -> None:
         """Parted hosts do not reach each other; others do; healing joins them."""
         self.assert_reaches(self.a, self.b)
-        self.lab.part([self.a], [self.b])
+        self.lab.partition([self.a], [self.b])
         self.assert_parted(self.a, self.b)
         self.assert_parted(self.b, self.a)
         self.assert_reaches(self.a, self.c)
@@ -100,7 +100,7 @@ class LabTests(SynchronousTestCase):
         self.assert_reaches(self.a, self.b)
         self.assert_reaches(self.b, self.a)
 
-        self.lab.part([self.a], [self.b], one_way=True)
+        self.lab.partition([self.a], [self.b], one_way=True)
 
         self.assert_reaches(self.b, self.a)
         self.assert_parted(self.a, self.b)
@@ -118,10 +118,10 @@ class LabTests(SynchronousTestCase):
     def test_lose(self) -> None:
         """A share of the packets is lost, near to what was asked for."""
         self.assert_reaches(self.a, self.b)
-        self.lab.lose(self.b, 50)
+        self.lab.loss(self.b, 50)
         for _ in range(400):
             self.send(self.a, self.b)
-        self.lab.lose(self.b, 0)
+        self.lab.loss(self.b, 0)
         self.send(self.a, self.b, b"last")
         came = 0
         while self.gets(self.b) == b"packet":
@@ -143,6 +143,14 @@ class LabTests(SynchronousTestCase):
         self.assert_parted(self.a, self.c)
         self.c.slow(0)
         self.assert_reaches(self.a, self.c)
+
+    def test_slow_cable_ends(self) -> None:
+        """A slow cable that was killed is an error for who wants to change it."""
+        process = self.c._link._process
+        process.kill()
+        process.wait()
+
+        self.assertIn("has ended", str(self.assertRaises(LabError, self.c.slow, 0.1)))
 
     def test_not_slow(self) -> None:
         """An ordinary cable stays as it is, and the error says what to do."""

@@ -11,7 +11,7 @@ addresses of both families, hear each other's multicast, and can be parted::
         node = a.start(["twistd", "-n", "cocained", "-c", "node.yaml"])
         with b.inside():
             client = socket.create_connection((a.address, 10053))
-        lab.part([a], [b])
+        lab.partition([a], [b])
         lab.heal()
 
 At the end of the block everything is removed, and every process that still runs

@@ -9,8 +9,9 @@ A cable between two namespaces that is as slow and as bad as one likes.
 makes a TAP interface in each of them and carries frames from one to the other.
 It is for kernels without ``netem``.  How it does that is told on its standard
 input, one line each time: seconds of delay, seconds of jitter (a standard
-deviation), percent of loss.  It says ``ready`` when the interfaces are there,
-and ends, and they with it, when its standard input does.
+deviation), percent of loss.  It says ``ready`` when the interfaces are there, and
+after each line when it has been taken.  It ends, and they with it, when its
+standard input does.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ FRAME = 1 << 16
 #: a full router: a tenth of a second at a gigabit.
 QUEUE_LIMIT = 10_000
 
-#: What it says when it works.
+#: What it says when it works, and when it has done as it was told.
 READY = "ready"
 
 
@@ -143,6 +144,7 @@ def carry(first: int, second: int, control: int) -> None:
                 *lines, pending = (pending + data).split(b"\n")
                 for line in lines:
                     quality.change(line.decode())
+                    print(READY, flush=True)
             for way in ways:
                 way.give(time.monotonic())
 

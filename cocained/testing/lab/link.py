@@ -35,14 +35,17 @@ class LatencyLink:
             text=True,
             start_new_session=True,
         )
-        assert self._process.stdout is not None, "it was asked for"
-        if self._process.stdout.readline().strip() != latency.READY:
+        if not self._is_ready():
             _, said = self._process.communicate()
             raise LabError(f"no slow cable: {said.strip().splitlines()[-1:]}")
 
+    def _is_ready(self) -> bool:
+        assert self._process.stdout is not None, "it was asked for"
+        return bool(self._process.stdout.readline().strip() == latency.READY)
+
     def change(self, delay: float, jitter: float = 0.0, loss: float = 0.0) -> None:
         """
-        Say how slow and how bad it is, from now on, in each direction.
+        Say how slow and how bad it is in each direction, and wait until it is.
 
         :param delay: seconds for each frame.
         :param jitter: seconds by which that varies: a standard deviation.
@@ -55,6 +58,8 @@ class LatencyLink:
             self._process.stdin.flush()
         except OSError as error:
             raise LabError(f"the slow cable has ended: {error}") from error
+        if not self._is_ready():
+            raise LabError("the slow cable has ended")
 
     def close(self) -> None:
         """End it; its interfaces go with it."""

@@ -165,7 +165,7 @@ class Lab:
 
     # What goes wrong
 
-    def part(
+    def partition(
         self, some: Iterable[Host], others: Iterable[Host], one_way: bool = False
     ) -> None:
         """
@@ -181,7 +181,7 @@ class Lab:
         self._faults.heal()
         self._apply()
 
-    def lose(self, host: Host, percent: float) -> None:
+    def loss(self, host: Host, percent: float) -> None:
         """
         Lose so many packets of those to a host, and of those from it.
 
