@@ -301,6 +301,26 @@ class HearingTests(Case):
 
         self.assertEqual(self.links.told[3:], [("drop", ELSEWHERE), ("drop", THERE)])
 
+    def test_held_up(self) -> None:
+        """When this process was held up it reads first who has spoken meanwhile."""
+        self.hear()
+        self.hear(ELSEWHERE)
+        self.clock.rightNow += 60
+        # A reactor runs what is due, then reads, then runs what came of the former;
+        # a clock does not part these.
+        (due,) = (
+            call
+            for call in self.clock.getDelayedCalls()
+            if call.func == self.cluster._expire
+        )
+        due.cancel()
+        self.cluster._expire()
+
+        self.hear()
+        self.clock.pass_time(1)
+
+        self.assertEqual(self.links.told[3:], [("drop", ELSEWHERE)])
+
     def test_back(self) -> None:
         """A node that comes back is linked, and dropped again in its time."""
         for _ in range(2):

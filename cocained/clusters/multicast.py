@@ -255,6 +255,11 @@ class MulticastCluster(Component[MulticastArgs]):
             self._expiry = self.node.reactor.callLater(wait, self._expire)
 
     def _expire(self) -> None:
+        # Perhaps it is this process that was held up: then what others have sent
+        # meanwhile waits to be read, and that happens first.
+        self._expiry = self.node.reactor.callLater(0, self._drop_silent)
+
+    def _drop_silent(self) -> None:
         links = self._links
         assert links is not None, "attach() comes before start()"
         for uuid in self._sightings.expire(self.node.reactor.seconds()):
