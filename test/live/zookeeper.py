@@ -19,6 +19,7 @@ from typing import Self
 from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.test.live.support import LOOPBACK, free_ports, missing, wait_for
+from cocained.testing.lab import Host
 
 #: Names the other archives that it needs; all of /usr/share/java is four times
 #: as slow to start.
@@ -39,7 +40,7 @@ initLimit=10
 syncLimit=5
 dataDir={data}
 clientPort={port}
-clientPortAddress=127.0.0.1
+clientPortAddress={address}
 admin.enableServer=false
 4lw.commands.whitelist=*
 """
@@ -49,22 +50,29 @@ class Zookeeper:
     """
     One server.  It keeps its data and its port when it is started again.
 
-    :ivar port: of the loopback interface.
+    :param host: where it runs, in a lab; by default on the loopback interface.
+    :ivar address: where it listens.
+    :ivar port: of that address.
     :ivar pid: of the running process.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: Host | None = None) -> None:
         if shutil.which("java") is None:
             raise missing("no java: install openjdk-17-jre-headless")
         if not JAR.exists():
             raise missing(f"no {JAR}: install zookeeper")
         self.directory = Path(tempfile.mkdtemp(prefix="zk"))
         (self.port,) = free_ports(1)
+        self._host = host
+        self.address = LOOPBACK if host is None else host.address
         self._process: subprocess.Popen[bytes] | None = None
         self._settings = self.directory / "zoo.cfg"
         self._settings.write_text(
             _CONFIGURATION.format(
-                tick=TICK, data=self.directory / "data", port=self.port
+                tick=TICK,
+                data=self.directory / "data",
+                address=self.address,
+                port=self.port,
             )
         )
 
@@ -82,15 +90,16 @@ class Zookeeper:
 
     def start(self) -> None:
         """Start it and wait until it serves; also again after a stop."""
+        command = [
+            *("java", "-Xmx64m", "-XX:+UseSerialGC"),
+            *("-XX:TieredStopAtLevel=1", "-cp", f"{SETTINGS}:{JAR}"),
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+            str(self._settings),
+        ]
         log = self.directory / "log"
         with log.open("ab") as output:
             self._process = subprocess.Popen(
-                [
-                    *("java", "-Xmx64m", "-XX:+UseSerialGC"),
-                    *("-XX:TieredStopAtLevel=1", "-cp", f"{SETTINGS}:{JAR}"),
-                    "org.apache.zookeeper.server.quorum.QuorumPeerMain",
-                    str(self._settings),
-                ],
+                command if self._host is None else self._host.command(command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -111,8 +120,10 @@ class Zookeeper:
 
     def ask(self, word: str, timeout: float = 5.0) -> str:
         """Send one of the four-letter words; give the answer, empty if none."""
-        with contextlib.suppress(OSError):
-            with socket.create_connection((LOOPBACK, self.port), timeout) as connection:
+        inside = contextlib.nullcontext() if self._host is None else self._host.inside()
+        address = (self.address, self.port)
+        with contextlib.suppress(OSError), inside:
+            with socket.create_connection(address, timeout) as connection:
                 connection.sendall(word.encode())
                 answer = b""
                 while data := connection.recv(65536):
