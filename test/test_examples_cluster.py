@@ -5,45 +5,24 @@ The parts of ``make cluster-demo`` that need no network.
 
 from __future__ import annotations
 
-import importlib
 import io
 import os
-import sys
 from pathlib import Path
-from typing import Any
-
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from cocained.config import loads
-
-PLACE = Path(__file__).resolve().parent.parent / "examples" / "cluster"
+from cocained.test.demo_case import COMMON, EXAMPLES, DemoCase
 
 NAMES = {"10.77.0.1": "one", "10.77.0.2": "two"}
 
 
-class DemoCase(SynchronousTestCase):
-    """Tests of modules that lie beside the package."""
+class ClusterDemoCase(DemoCase):
+    """Tests of this one."""
 
-    def setUp(self) -> None:
-        """Make the modules importable."""
-        if not PLACE.exists():
-            raise SkipTest("the examples are not in an installed package")
-        for place in (PLACE, PLACE.parent):
-            sys.path.insert(0, str(place))
-            self.addCleanup(sys.path.remove, str(place))
-        self.addCleanup(self._forget)
-
-    def _forget(self) -> None:
-        for name in list(sys.modules):
-            if name.partition(".")[0] in ("cluster_demo", "demonstration"):
-                del sys.modules[name]
-
-    def load(self, name: str) -> Any:
-        """Import a module of the demonstration."""
-        return importlib.import_module(f"cluster_demo.{name}")
+    place = EXAMPLES / "cluster"
+    package = "cluster_demo"
 
 
-class TableTests(DemoCase):
+class TableTests(ClusterDemoCase):
     """Requests, second by second."""
 
     def setUp(self) -> None:
@@ -137,7 +116,7 @@ class TableTests(DemoCase):
         self.assertEqual(quantile([3.0, 1.0, 2.0], 0.5), 2.0)
 
 
-class NodesTests(DemoCase):
+class NodesTests(ClusterDemoCase):
     """The nodes of the demonstration."""
 
     def test_configuration(self) -> None:
@@ -153,10 +132,10 @@ class NodesTests(DemoCase):
 
     def test_app(self) -> None:
         """The app can be run, or it would be refused."""
-        self.assertTrue(os.access(PLACE / "who" / "who.py", os.X_OK))
+        self.assertTrue(os.access(self.place / "who" / "who.py", os.X_OK))
 
 
-class ArgumentTests(DemoCase):
+class ArgumentTests(ClusterDemoCase):
     """Arguments of the command."""
 
     def test_defaults(self) -> None:
@@ -169,7 +148,7 @@ class ArgumentTests(DemoCase):
         """Who is not root is told what to type."""
         self.patch(os, "geteuid", lambda: 1000)
         command = self.load("command")
-        screen = importlib.import_module("demonstration.screen")
+        screen = self.load("screen", COMMON)
         shown = screen.Screen(command.STEPS, io.StringIO())
 
         error = self.assertRaises(

@@ -6,50 +6,33 @@ The parts of ``make docker-demo`` that need no Docker.
 from __future__ import annotations
 
 import argparse
-import importlib
 import io
 import os
 import re
-import sys
 import tarfile
 from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from cocained.docker import Progress
+from cocained.test.demo_case import COMMON, EXAMPLES, DemoCase
 from cocained.testing.docker import LabError
 
-PLACE = Path(__file__).resolve().parent.parent / "examples" / "docker"
+PLACE = EXAMPLES / "docker"
 
 
-class DemoCase(SynchronousTestCase):
-    """Tests of modules that lie beside the package."""
+class DockerDemoCase(DemoCase):
+    """Tests of this one."""
 
-    def setUp(self) -> None:
-        """Make the modules importable."""
-        if not PLACE.exists():
-            raise SkipTest("the examples are not in an installed package")
-        for place in (PLACE, PLACE.parent):
-            sys.path.insert(0, str(place))
-            self.addCleanup(sys.path.remove, str(place))
-        self.addCleanup(self._forget)
-
-    def _forget(self) -> None:
-        for name in list(sys.modules):
-            if name.partition(".")[0] in ("docker_demo", "demonstration"):
-                del sys.modules[name]
-
-    def load(self, name: str, package: str = "docker_demo") -> Any:
-        """Import a module of the demonstration."""
-        return importlib.import_module(f"{package}.{name}")
+    place = PLACE
+    package = "docker_demo"
 
     def make_screen(self) -> Any:
         """Make a screen that prints into ``self.output``."""
         self.output = io.StringIO()
         steps = self.load("command").STEPS
-        return self.load("screen", "demonstration").Screen(steps, self.output)
+        return self.load("screen", COMMON).Screen(steps, self.output)
 
     def make_directory(self) -> Path:
         """Make an empty directory."""
@@ -58,7 +41,7 @@ class DemoCase(SynchronousTestCase):
         return place
 
 
-class ScreenTests(DemoCase):
+class ScreenTests(DockerDemoCase):
     """Steps and bars."""
 
     def test_step(self) -> None:
@@ -97,7 +80,7 @@ class ScreenTests(DemoCase):
         self.assertIn("work: [red]no[/red] [x]\nlog\n", self.output.getvalue())
 
 
-class LayersTests(DemoCase):
+class LayersTests(DockerDemoCase):
     """How far a push is."""
 
     def test_sum(self) -> None:
@@ -120,7 +103,7 @@ class LayersTests(DemoCase):
         self.assertEqual(layers.follow(Progress(status="latest: digest")), (0, 0))
 
 
-class ArchiveTests(DemoCase):
+class ArchiveTests(DockerDemoCase):
     """What is sent to the engine."""
 
     def test_pack(self) -> None:
@@ -169,7 +152,7 @@ class ArchiveTests(DemoCase):
         self.assertEqual(removed, ["app", "base"])
 
 
-class TableTests(DemoCase):
+class TableTests(DockerDemoCase):
     """Figures side by side."""
 
     ROUNDS = {
@@ -198,7 +181,7 @@ class TableTests(DemoCase):
         self.assertEqual(list(found["process"]), ["spawn_ms"])
 
 
-class WeighTests(DemoCase):
+class WeighTests(DockerDemoCase):
     """Memory of workers, as ``/proc`` tells it."""
 
     def setUp(self) -> None:
@@ -234,13 +217,13 @@ class WeighTests(DemoCase):
         self.assertEqual(held, {"worker_mib": 6.0})
 
 
-class MachineTests(DemoCase):
+class MachineTests(DockerDemoCase):
     """What is done to the machine, and undone."""
 
     def test_no_services(self) -> None:
         """Packages are told to start nothing, until they are installed."""
         policy = self.make_directory() / "policy-rc.d"
-        with self.load("packages", "demonstration").no_services(policy):
+        with self.load("packages", COMMON).no_services(policy):
             self.assertTrue(os.access(policy, os.X_OK))
             self.assertIn("exit 101", policy.read_text())
         self.assertFalse(policy.exists())
@@ -249,14 +232,14 @@ class MachineTests(DemoCase):
         """A policy that is there stays as it is."""
         policy = self.make_directory() / "policy-rc.d"
         policy.write_text("theirs")
-        with self.load("packages", "demonstration").no_services(policy):
+        with self.load("packages", COMMON).no_services(policy):
             self.assertEqual(policy.read_text(), "theirs")
         self.assertEqual(policy.read_text(), "theirs")
 
     def test_no_apt(self) -> None:
         """Where there is no apt, one is told what to install."""
         self.patch(os, "environ", {"PATH": str(self.make_directory())})
-        install = self.load("packages", "demonstration").install
+        install = self.load("packages", COMMON).install
         error = self.assertRaises(LabError, install, self.make_screen(), ["docker.io"])
         self.assertIn("no apt-get", str(error))
         self.assertIn("docker.io", str(error))
@@ -265,7 +248,7 @@ class MachineTests(DemoCase):
         """What a failed command has said last is shown, after a remedy."""
         command = ("sh", "-c", "seq 100; echo Unable to locate >&2; exit 100")
         error = self.assertRaises(
-            LabError, self.load("packages", "demonstration").run_apt, command
+            LabError, self.load("packages", COMMON).run_apt, command
         )
         self.assertRegex(str(error), re.compile(r"ended with 100 \(is there a network"))
         self.assertTrue(str(error).endswith("99\n100\nUnable to locate"))
@@ -281,7 +264,7 @@ class MachineTests(DemoCase):
         self.assertEqual(left, {"memory", "memory/docker", "cpu"})
 
 
-class ArgumentTests(DemoCase):
+class ArgumentTests(DockerDemoCase):
     """Arguments of the command."""
 
     def test_defaults(self) -> None:

@@ -6,80 +6,33 @@ What ``make cluster-demo`` shows, and that nothing is left of it.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
 
-from cocained.test.live.daemons import require
-from cocained.test.live.support import ROOT, live_reason, live_suite, missing, wait_for
-from cocained.test.live.test_docker_demo import mentioning
+from cocained.test.live.demo_case import END_TIMEOUT, TIMEOUT, LiveDemoCase
+from cocained.test.live.support import ROOT, live_suite
 from cocained.testing.lab import NEEDS
 
-DEMO = ROOT / "examples" / "cluster" / "demo.py"
 
-#: Seconds for all of it; it takes about 25.
-TIMEOUT = 120.0
+class DemoTests(LiveDemoCase):
+    """The demonstration of a cluster."""
 
-#: Seconds from a signal to the end.
-END_TIMEOUT = 40.0
+    demo = ROOT / "examples" / "cluster" / "demo.py"
+    programs = NEEDS
 
-
-class DemoTests(SynchronousTestCase):
-    """The demonstration, as the Makefile runs it."""
-
-    skip = live_reason()
-
-    def setUp(self) -> None:
-        """Give it a directory for all temporary files, short enough for sockets."""
-        require(*NEEDS)
-        if not DEMO.exists():
-            raise missing("the examples are not in an installed package")
-        self.place = Path(tempfile.mkdtemp(prefix="cd"))
-        self.addCleanup(shutil.rmtree, self.place, True)
-        self.output, self.errors = self.place / "output", self.place / "errors"
-        self.temporary = self.place / "t"
-        self.temporary.mkdir()
-
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start it."""
-        code = [str(ROOT), str(ROOT / "frameworks" / "python")]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(code),
-            "TMPDIR": str(self.temporary),
-        }
-        with self.output.open("wb") as output, self.errors.open("wb") as errors:
-            demo = subprocess.Popen(
-                [sys.executable, str(DEMO), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                env=environment,
-                start_new_session=True,
-            )
-        self.addCleanup(self.end, demo)
-        return demo
-
+    @override
     def end(self, demo: subprocess.Popen[bytes]) -> None:
-        """End one that a failed test has left, in order, so that it cleans up."""
+        # In order, so that it cleans up.
         if demo.poll() is None:
             demo.terminate()
             demo.wait(END_TIMEOUT)
 
-    def shown(self) -> str:
-        """Give what it has printed so far."""
-        return self.output.read_text() + self.errors.read_text()
-
+    @override
     def check_nothing_is_left(self, demo: subprocess.Popen[bytes]) -> None:
-        """See that the machine is as it was."""
-        self.assertEqual(list(self.temporary.iterdir()), [])
-        self.assertEqual(list(mentioning(str(self.temporary))), [])
+        super().check_nothing_is_left(demo)
         left = list(Path("/run/netns").glob(f"demo{demo.pid}x*"))
         self.assertEqual(left, [])
 
@@ -115,11 +68,7 @@ class DemoTests(SynchronousTestCase):
     def test_interrupted(self) -> None:
         """Ctrl-C in the midst of the load ends everything all the same."""
         demo = self.start()
-        wait_for(
-            "the load is shown, or it has ended",
-            lambda: "answered" in self.shown() or demo.poll() is not None,
-            TIMEOUT,
-        )
+        self.wait_for("answered", demo)
         demo.send_signal(signal.SIGINT)
         self.assertEqual(demo.wait(END_TIMEOUT), 128 + signal.SIGINT, self.shown())
         self.assertIn("[6/6] ", self.shown())

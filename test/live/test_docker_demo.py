@@ -8,20 +8,19 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from twisted.trial.unittest import SynchronousTestCase
+from typing_extensions import override
 
-from cocained.test.live.daemons import require
-from cocained.test.live.support import ROOT, live_reason, live_suite, missing, wait_for
-
-DEMO = ROOT / "examples" / "docker" / "demo.py"
+from cocained.test.live.demo_case import (
+    END_TIMEOUT,
+    TIMEOUT,
+    LiveDemoCase,
+    mentioning,
+)
+from cocained.test.live.support import ROOT, live_suite
 
 #: What it would install; a test does not let it do that.
 PROGRAMS = (
@@ -45,60 +44,20 @@ mount -t tmpfs test /etc/docker && echo '{"hosts": []}' > /etc/docker/daemon.jso
 exec "$@"
 """
 
-#: Seconds for all of it; it takes about fifteen.
-TIMEOUT = 120.0
 
-#: Seconds from a signal to the end, which takes two.
-END_TIMEOUT = 30.0
+class DemoTests(LiveDemoCase):
+    """The demonstration of apps in containers."""
 
+    demo = ROOT / "examples" / "docker" / "demo.py"
+    programs = PROGRAMS
 
-class DemoTests(SynchronousTestCase):
-    """The demonstration, as the Makefile runs it."""
-
-    skip = live_reason()
-
+    @override
     def setUp(self) -> None:
-        """Give it a directory for all temporary files, short enough for sockets."""
-        require(*PROGRAMS)
-        if not DEMO.exists():
-            raise missing("the examples are not in an installed package")
-        self.place = Path(tempfile.mkdtemp(prefix="cd"))
-        self.addCleanup(shutil.rmtree, self.place, True)
-        self.output, self.errors = self.place / "output", self.place / "errors"
-        self.temporary = self.place / "t"
-        self.temporary.mkdir()
+        super().setUp()
         self.traces = traces()
 
-    def start(
-        self, *arguments: str, path: str = "", enter: Sequence[str] = ()
-    ) -> subprocess.Popen[bytes]:
-        """
-        Start it.
-
-        :param path: directory of programs that go before those of the machine.
-        :param enter: a command that runs it somewhere else.
-        """
-        code = [str(ROOT), str(ROOT / "frameworks" / "python")]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(code),
-            "TMPDIR": str(self.temporary),
-            "PATH": os.pathsep.join(filter(None, [path, os.environ["PATH"]])),
-        }
-        with self.output.open("wb") as output, self.errors.open("wb") as errors:
-            demo = subprocess.Popen(
-                [*enter, sys.executable, str(DEMO), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=errors,
-                env=environment,
-                start_new_session=True,
-            )
-        self.addCleanup(self.end, demo)
-        return demo
-
+    @override
     def end(self, demo: subprocess.Popen[bytes]) -> None:
-        """End one that a failed test has left."""
         if demo.poll() is None:
             demo.kill()
             demo.wait()
@@ -106,23 +65,9 @@ class DemoTests(SynchronousTestCase):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def wait_for(self, text: str, demo: subprocess.Popen[bytes]) -> None:
-        """Wait until it has printed *text*."""
-        wait_for(
-            f"{text!r} is shown, or it has ended",
-            lambda: text in self.shown() or demo.poll() is not None,
-            TIMEOUT,
-        )
-        self.assertIn(text, self.shown())
-
-    def shown(self) -> str:
-        """Give what it has printed so far."""
-        return self.output.read_text() + self.errors.read_text()
-
+    @override
     def check_nothing_is_left(self, demo: subprocess.Popen[bytes]) -> None:
-        """See that the machine is as it was."""
-        self.assertEqual(list(self.temporary.iterdir()), [])
-        self.assertEqual(list(mentioning(str(self.temporary))), [])
+        super().check_nothing_is_left(demo)
         self.assertNotIn(str(self.temporary), Path("/proc/self/mounts").read_text())
         groups = Path("/sys/fs/cgroup").glob(f"**/cocained-demo-{demo.pid}")
         self.assertEqual(list(groups), [])
@@ -194,15 +139,6 @@ class DemoTests(SynchronousTestCase):
         self.assertIn("no such luck", self.shown())
         self.assertNotIn("Traceback", self.shown())
         self.check_nothing_is_left(demo)
-
-
-def mentioning(text: str) -> Iterator[int]:
-    """Find the processes whose command line has *text*."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                if text.encode() in (entry / "cmdline").read_bytes():
-                    yield int(entry.name)
 
 
 def traces() -> tuple[bool, list[str]]:
