@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from cocained.tools.bench.client import wait_for
 from cocained.tools.bench.process import Child
 from cocained.tools.bench.subject import TWISTD, node_configuration
 from demonstration.screen import Screen
+from demonstration.tool import BIN, run_tool
 
 #: Ports of a node: the usual one of the locator, and the next.
 PORTS = (10053, 10054, 10055, 10056)
@@ -36,9 +35,6 @@ RUNLIST = "default"
 #: Seconds until a node must answer; it takes well under one.
 READY_TIMEOUT = 30.0
 
-#: Where the commands of this environment are, which workers inherit.
-BIN = Path(sys.executable).parent
-
 
 def configuration(host: Host, directory: Path, store: Path) -> dict[str, Any]:
     """
@@ -51,6 +47,8 @@ def configuration(host: Host, directory: Path, store: Path) -> dict[str, Any]:
     made["network"]["endpoint"] = host.address
     made["storages"]["core"]["args"]["path"] = str(store)
     made["services"]["node"]["args"] = {"runlist": RUNLIST}
+    # In the end all of them stop: nobody is there who would come late.
+    made["shutdown"] = {"settle": 0}
     made["services"]["locator"]["args"] = {"cluster": CLUSTER, "gateway": GATEWAY}
     return made
 
@@ -126,19 +124,7 @@ class Node:
         :returns: what it has printed.
         :raises CalledProcessError: it failed; its complaint is shown.
         """
-        full = [*words, "--host", self.host.address]
-        if show:
-            self._screen.command("cocaine-tool", *full)
-        done = subprocess.run(
-            self.host.command([str(BIN / "cocaine-tool"), *full]),
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": self._path},
-        )
-        said = done.stdout.decode(errors="replace").strip()
-        if show or done.returncode:
-            self._screen.say(said)
-        done.check_returncode()
-        return said
+        environment = {**os.environ, "PATH": self._path}
+        words = (*words, "--host", self.host.address)
+        enter = self.host.command([])
+        return run_tool(self._screen, words, environment, enter, show)

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from cocained.tools.bench.process import Child
 from cocained.tools.bench.scenarios.starts import FRAMEWORK_PHASES, phases, started
 from cocained.tools.bench.subject import LOOPBACK, TWISTD, Subject, node_configuration
 from demonstration.screen import Screen
+from demonstration.tool import BIN, run_tool
 
 #: Ports of the node, with the usual one of the locator: in a network namespace
 #: of its own all are free.
@@ -30,9 +29,6 @@ PORTS = (10053, 10054, 10055, 10056)
 
 #: Seconds until a node must answer; it takes well under one.
 READY_TIMEOUT = 30.0
-
-#: Where the commands of this environment are, which workers inherit.
-BIN = Path(sys.executable).parent
 
 #: The program that tells when it began, for both kinds of workers.
 TIMER = store.FRAMEWORK_APP.format(python="/usr/bin/env python", define="def").encode()
@@ -88,19 +84,8 @@ class Node:
         :returns: what it has printed, which is shown, too.
         :raises CalledProcessError: it failed; its complaint is shown.
         """
-        self._screen.command("cocaine-tool", *words)
-        done = subprocess.run(
-            [str(BIN / "cocaine-tool"), *words],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "PATH": self._path},
-        )
-        said = done.stdout.decode(errors="replace").strip()
-        self._screen.say(said)
-        done.check_returncode()
-        return said
+        environment = {**os.environ, "PATH": self._path}
+        return run_tool(self._screen, words, environment)
 
     def add_profile(self, name: str, isolate: Mapping[str, Any]) -> None:
         """Write a profile of one worker, show it and upload it."""
