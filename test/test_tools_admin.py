@@ -308,6 +308,14 @@ class ClusterTests(AdminCase):
                 result.errors,
             )
 
+    def test_info(self) -> None:
+        """Who looks at the apps is told, too, and with that nothing is wrong."""
+        self.discover({"type": "zookeeper", "problem": "nobody answers at z:2181"})
+
+        result = self.succeed("info", "-b")
+
+        self.assertIn("be gone: nobody answers at z:2181", result.errors)
+
     def test_not_reported(self) -> None:
         """Reports without discovery say nothing of it, whatever they hold."""
         locators: list[Any] = [{}, 7]

@@ -61,6 +61,8 @@ async def info(
             names = found
     apps = await app_infos(client, names, flags)
     client.output.data({"apps": apps, "count": len(apps)})
+    for problem in await discovery_problems(client):
+        client.output.warn(problem)
 
 
 async def app_names(client: Client) -> list[str]:
