@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
+from cocained.errors import AppStopped
 from cocained.test.app_case import CLOSE, ENQUEUE
 from cocained.test.running_case import RunningCase
 
@@ -74,3 +75,21 @@ class RestTests(RunningCase):
         app = self.make()
 
         self.successResultOf(Deferred.fromCoroutine(app.drain()))
+
+    def test_resume_while_spooling(self) -> None:
+        """A drain that is undone before the code is there leaves no trace."""
+        self.slow = True
+        app = self.make()
+        running = Deferred.fromCoroutine(self.run_app(app))
+        self.successResultOf(Deferred.fromCoroutine(app.drain()))
+
+        self.successResultOf(Deferred.fromCoroutine(app.resume()))
+        self.isolates[0].spools[0].callback(None)
+        self.successResultOf(running)
+
+        self.assertIn("echo", self.node.directory.services)
+        self.slow = False
+        update = Deferred.fromCoroutine(app.update())
+        self.assertNoResult(update)
+        self.stop(app)
+        self.failureResultOf(update, AppStopped)

@@ -366,8 +366,11 @@ class App:
         await self.stop()
 
     async def resume(self) -> None:
-        """Take events again after :meth:`drain`."""
-        if self.state is AppState.RUNNING:
+        """Take events again after :meth:`drain`; one that is starting goes on to."""
+        if self.state is AppState.SPOOLING:
+            self._is_closing = False
+            self._publication.permit()
+        elif self.state is AppState.RUNNING:
             self._is_closing = False
             release = self._release
             release.overseer.resume()

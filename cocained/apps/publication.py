@@ -65,6 +65,10 @@ class Publication:
         self._is_closed = True
         await self._unpublish()
 
+    def permit(self) -> None:
+        """Undo :meth:`close`, and publish nothing by itself."""
+        self._is_closed = False
+
     async def reopen(self, profile: Profile, active: int) -> None:
         """
         Let clients find the app again, if it has workers enough.
@@ -72,7 +76,7 @@ class Publication:
         :param profile: has the thresholds.
         :param active: how many there are.
         """
-        self._is_closed = False
+        self.permit()
         if active >= profile.publish_on:
             await self.publish()
 
