@@ -178,6 +178,43 @@ class UnnamedTests(PredefineCase):
         self.assertEqual(self.links.take(), [("link", A, AT_A)] * 3)
         self.assertEqual(len(self.servers[AT_A].raw), 1)
 
+    def test_two_addresses(self) -> None:
+        """A node that is listed twice has two addresses, and moves to neither."""
+        self.serve(AT_A, A)
+        self.serve(AT_B, A)
+
+        self.start(["192.0.2.1:10053", "192.0.2.2:10053"])
+        self.network.pass_time(5.0)
+        self.links.take()
+        self.network.pass_time(5.0)
+
+        both = ("link", A, AT_A, AT_B)
+        self.assertEqual(self.links.take(), [both, both])
+
+    def test_other_address(self) -> None:
+        """One that has left one of its addresses is not dropped at the other."""
+        self.serve(AT_A, A)
+        self.serve(AT_B, A)
+        self.start(["192.0.2.1:10053", "192.0.2.2:10053"])
+        self.serve(AT_B, B)
+
+        for _ in range(3):
+            self.network.pass_time(5.0)
+
+        self.assertEqual(self.links.nodes, {A: (AT_A,), B: (AT_B,)})
+        self.assertNotIn(("drop", A), self.links.take())
+
+    def test_endless_uuid(self) -> None:
+        """Who says more than a uuid may have is nobody."""
+        self.serve(AT_A, "a" * 256)
+
+        cluster = self.start(["192.0.2.1:10053"])
+
+        self.assertEqual(self.links.take(), [])
+        node = cluster.report()["nodes"]["192.0.2.1:10053"]
+        self.assertEqual(node["uuid"], "")
+        self.assertIn("256 bytes", node["error"])
+
     def test_not_there_yet(self) -> None:
         """A node that starts later is found later."""
         self.start(["192.0.2.1:10053"])

@@ -9,7 +9,7 @@ so addresses alone will do here: whoever is there is asked who he is.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -24,6 +24,7 @@ from cocained.component import Component
 from cocained.config import Invalid
 from cocained.errors import CocainedError, RemoteProtocolError
 from cocained.interfaces import ICluster, ILinks, INode, IReporter
+from cocained.links.tidings import check_name
 from cocained.rpc.client import Locator
 from cocained.rpc.connection import Address, address_text
 
@@ -134,14 +135,20 @@ class Place:
             error = RemoteProtocolError("it does not say its uuid")
             self._unknown(Failure(error))
             return
+        uuid = answer.decode("utf-8", "surrogateescape")
+        try:
+            check_name(uuid, "the uuid of a node")
+        except CocainedError as error:
+            self._unknown(Failure(error))
+            return
         self.error = ""
-        former, uuid = self.uuid, answer.decode("utf-8", "surrogateescape")
+        former = self.uuid
         if self.former and self.former != uuid:
             # By now its successor has told everything, if it ever will.
             self._cluster.gone(self.former)
         self.former = former if former != uuid else ""
         self.uuid = uuid
-        self._cluster.found(uuid, self.address)
+        self._cluster.met(uuid)
 
     def _unknown(self, failure: Failure) -> None:
         self._asking = None
@@ -207,18 +214,27 @@ class PredefineCluster(Component[PredefineArgs]):
     def _look(self) -> None:
         self._call = self.node.reactor.callLater(self.args.interval, self._look)
         for uuid, address in self._named.items():
-            self.found(uuid, address)
+            self._link(uuid, [address])
         for place in self._places:
             place.look()
 
-    def found(self, uuid: str, address: Address) -> None:
-        """A node is, or should be, at an address."""
+    def _link(self, uuid: str, addresses: Sequence[Address]) -> None:
         if self._links is not None:
-            self._links.link(uuid, [address])
+            self._links.link(uuid, addresses)
+
+    # For places
+
+    def _addresses(self, uuid: str) -> list[Address]:
+        """Where a node was met last; it may have several addresses in the list."""
+        return [place.address for place in self._places if place.uuid == uuid]
+
+    def met(self, uuid: str) -> None:
+        """A node has said who it is."""
+        self._link(uuid, self._addresses(uuid))
 
     def gone(self, uuid: str) -> None:
         """A node is not where it was."""
-        if self._links is not None:
+        if self._links is not None and not self._addresses(uuid):
             self._links.drop(uuid)
 
     def report(self) -> Mapping[str, Any]:
