@@ -423,15 +423,67 @@ class TargetTests(LinksCase):
     """Nodes that are said to be elsewhere."""
 
     def test_elsewhere(self) -> None:
-        """A link follows its node to another address, and forgets what was."""
+        """
+        A node that answers is where it is, whatever is said of it: anybody can say
+        so, with one datagram.
+        """
         line = self.linked(A, "echo")
 
         self.links.link(A, [AT_B])
 
+        self.assertFalse(line.hung_up)
+        self.assertEqual(self.gateway.services(A), {"echo"})
+        self.assertEqual(self.report(A)["endpoints"], [["192.0.2.2", 10053]])
+
+    def test_lost_then_elsewhere(self) -> None:
+        """When its connection ends it is looked for where it is said to be."""
+        line = self.linked(A, "echo")
+        self.links.link(A, [AT_B])
+
+        line.lose()
+        self.clock.advance(0.5)
+
+        self.assertEqual(self.dialer.last.endpoints, (AT_B,))
+
+    def test_silent_and_elsewhere(self) -> None:
+        """So it is when it does not answer any more, without the usual patience."""
+        line = self.linked(A, "echo")
+        self.links.link(A, [AT_B])
+
+        self.clock.advance(5)
+        self.clock.advance(2.1)
+
         self.assertTrue(line.hung_up)
         self.assertEqual(self.gateway.services(A), set())
+        self.clock.advance(0.5)
         self.assertEqual(self.dialer.last.endpoints, (AT_B,))
-        self.assertEqual(self.report(A)["endpoints"], [["192.0.2.2", 10053]])
+
+    def test_elsewhere_when_silent(self) -> None:
+        """One that is silent already is looked for at once."""
+        line = self.linked(A, "echo")
+        self.clock.advance(5)
+        self.clock.advance(2.1)
+        self.assertEqual(self.state(A), "silent")
+
+        self.links.link(A, [AT_B])
+
+        self.assertTrue(line.hung_up)
+        self.assertEqual(self.dialer.last.endpoints, (AT_B,))
+
+    def test_to_and_fro(self) -> None:
+        """However often it is said to have moved, it is dialled once a second."""
+        for _ in range(100):
+            self.links.link(A, [AT_A])
+            self.links.link(A, [AT_B])
+        self.assertEqual(len(self.dialer.lines), 1)
+
+        for _ in range(40):
+            self.clock.advance(0.1)
+            self.links.link(A, [AT_A])
+            self.links.link(A, [AT_B])
+
+        self.assertLessEqual(len(self.dialer.lines), 5)
+        self.assertEqual(self.dialer.last.endpoints, (AT_B,))
 
     def test_another_address_too(self) -> None:
         """A good connection is kept if its address is still one of the node's."""
@@ -447,6 +499,7 @@ class TargetTests(LinksCase):
     def test_while_waiting(self) -> None:
         """A new address is tried at once."""
         self.links.link(A, [AT_A])
+        self.clock.advance(1)
         self.dialer.last.lose()
 
         self.links.link(A, [AT_B])
@@ -457,6 +510,7 @@ class TargetTests(LinksCase):
     def test_while_connecting(self) -> None:
         """An attempt that is under way is given up for it."""
         self.links.link(A, [AT_A])
+        self.clock.advance(1)
         first = self.dialer.last
 
         self.links.link(A, [AT_B])
@@ -464,6 +518,30 @@ class TargetTests(LinksCase):
         self.assertTrue(first.hung_up)
         self.dialer.last.accept(A, "echo")
         self.assertEqual(self.gateway.services(A), {"echo"})
+
+    def test_while_just_connecting(self) -> None:
+        """One that has just begun has a second of its own before."""
+        self.links.link(A, [AT_A])
+        first = self.dialer.last
+
+        self.links.link(A, [AT_B])
+
+        self.assertEqual((first.hung_up, self.state(A)), (False, "connecting"))
+        self.clock.advance(1)
+        self.assertTrue(first.hung_up)
+        self.assertEqual(self.dialer.last.endpoints, (AT_B,))
+
+    def test_reached_all_the_same(self) -> None:
+        """If it succeeds before that, it is as good as any."""
+        self.links.link(A, [AT_A])
+        first = self.dialer.last
+        self.links.link(A, [AT_B])
+
+        first.accept(A, "echo")
+        self.clock.advance(1)
+
+        self.assertEqual(self.state(A), "linked")
+        self.assertEqual(len(self.dialer.lines), 1)
 
     def test_same(self) -> None:
         """The same addresses again change nothing."""

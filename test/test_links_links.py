@@ -284,8 +284,10 @@ class SuccessionTests(LinksCase):
 
     def test_moved_away(self) -> None:
         """An address that a node has left may be another's."""
-        self.linked(A, "echo")
+        line = self.linked(A, "echo")
         self.links.link(A, [AT_B])
+        line.lose()
+        self.clock.advance(0.5)
         self.dialer.last.accept(A, "echo")
 
         self.linked(B, "echo", at=AT_A)

@@ -72,7 +72,8 @@ class ILinks(Interface):
         Link to that node's locator, unless it is linked already.
 
         Once linked it stays so until :meth:`drop`: what is lost comes back by
-        itself.  Other endpoints than before move the link.  What cannot be is
+        itself.  Other endpoints than before count when it does not answer at those.
+        What cannot be is
         logged and ignored, and so is this very node; without a gateway nobody is
         linked.
 

@@ -34,6 +34,11 @@ log = Logger()
 #: node more than it costs others to know of it.
 SERVICE_LIMIT = 16384
 
+#: Seconds that an attempt has before another one is made because the node is
+#: said to be elsewhere.  Anybody on a network may be able to say so, again and
+#: again, and whoever is named there would hear from all nodes each time.
+MOVE_PAUSE = 1.0
+
 #: What is said of a node that has not been reached (protocol.md §3.1).
 NOWHERE: Address = ("0.0.0.0", 0)
 
@@ -55,6 +60,9 @@ class State(Enum):
 #: States in which a node is known to be there.
 _THERE = frozenset((State.LINKED, State.SILENT))
 
+#: States of an attempt.
+_TRYING = frozenset((State.CONNECTING, State.ASKING))
+
 
 class Link:
     """
@@ -68,10 +76,12 @@ class Link:
     __slots__ = (
         "_around",
         "_asked",
+        "_dialled",
         "_known",
         "_line",
         "_names",
         "_since",
+        "_target",
         "attempts",
         "due_at",
         "endpoints",
@@ -95,7 +105,9 @@ class Link:
         # Whether the gateway may have something to forget.
         self._known = False
         self._asked: float | None = None
-        self._since = around.clock.seconds()
+        self._since = self._dialled = around.clock.seconds()
+        # What the last attempt was made for.
+        self._target: tuple[Address, ...] = ()
         self.uuid = uuid
         self.endpoints = tuple(endpoints)
         self.state = State.WAITING
@@ -124,12 +136,27 @@ class Link:
         self._dial()
 
     def retarget(self, endpoints: Sequence[Address]) -> None:
-        """The node is said to be elsewhere; a good connection is kept."""
+        """
+        The node is said to be elsewhere.
+
+        While it answers, it is where it is: a good connection is kept.
+        """
         self.endpoints = tuple(endpoints)
-        if self.state in _THERE and self.given in self.endpoints:
+        if self.state is State.LINKED or self._is_at_hand:
             return
-        self._let_go()
-        self._dial()
+        patience = MOVE_PAUSE
+        if self.state in _TRYING and self.endpoints == self._target:
+            patience = self._around.pace.handshake
+        wait = self._dialled + patience - self._around.clock.seconds()
+        if wait > 0:
+            self._around.agenda.put(self, wait)
+        else:
+            self._dial_anew()
+
+    @property
+    def _is_at_hand(self) -> bool:
+        """Whether there is a connection to one of the addresses."""
+        return self.state in _THERE and self.given in self.endpoints
 
     def drop(self) -> None:
         """Let go of the node for good."""
@@ -212,10 +239,14 @@ class Link:
         pace = self._around.pace
         if self.state is State.WAITING:
             self._dial()
-        elif self.state in (State.CONNECTING, State.ASKING):
+        elif self.state in _TRYING and self.endpoints != self._target:
+            self._dial_anew()
+        elif self.state in _TRYING:
             self._fail(SilentNode(f"no answer to connect within {pace.handshake:g} s"))
         elif self._asked is None:
             self._ping()
+        elif not self._is_at_hand:
+            self._fail(SilentNode("no sign of life, and it is said to be elsewhere"))
         elif self.state is State.LINKED:
             self._enter(State.SILENT)
             self._around.agenda.put(self, pace.timeout - pace.late)
@@ -234,8 +265,13 @@ class Link:
         self.state = state
         self._since = self._around.clock.seconds()
 
+    def _dial_anew(self) -> None:
+        self._let_go()
+        self._dial()
+
     def _dial(self) -> None:
         self._enter(State.CONNECTING)
+        self._dialled, self._target = self._since, self.endpoints
         self._around.agenda.put(self, self._around.pace.handshake)
         self._line = self._around.dialer.line(self._in_turn(), self)
         self._line.dial()
