@@ -49,6 +49,7 @@ from cocained.rpc.view import View, forbidden
 from cocained.services.follower import GroupFollower
 from cocained.services.groups import RoutingGroups
 from cocained.services.neighbourhood import Neighbourhood
+from cocained.services.routers import Routers
 
 log = Logger()
 
@@ -119,9 +120,9 @@ class LocatorService(Component[LocatorArgs]):
     def __init__(self, node: INode, name: str, args: LocatorArgs) -> None:
         super().__init__(node, name, args)
         self._local: dict[str, Packed] = {}
-        self._routers: dict[str, Upstream] = {}
         self._groups = RoutingGroups(node.storage("core"))
-        self._follower = GroupFollower(self._groups, node.reactor, self._tell_rings)
+        self._routers = Routers(self._groups.rings)
+        self._follower = GroupFollower(self._groups, node.reactor, self._routers.tell)
         self._gateway: IGateway | None = None
         if args.gateway is not None:
             self._gateway = node.component(
@@ -155,9 +156,7 @@ class LocatorService(Component[LocatorArgs]):
         await self._around.stop()
         self.node.directory.unsubscribe(self)
         self._follower.stop()
-        routers, self._routers = self._routers, {}
-        for upstream in routers.values():
-            upstream.close()
+        self._routers.close()
         if self._gateway is not None:
             await maybeDeferred(self._gateway.stop)
 
@@ -249,14 +248,9 @@ class LocatorService(Component[LocatorArgs]):
 
     async def _refresh(self, names: list[str]) -> None:
         await self._groups.refresh(names)
-        self._tell_rings()
+        self._routers.tell()
         if self._around.announcements is not None:
             self._around.announcements.refreshed(names)
-
-    def _tell_rings(self) -> None:
-        rings = self._groups.rings()
-        for upstream in self._routers.values():
-            upstream.write(rings)
 
     @protocol.method(3)
     def cluster(self) -> dict[str, Any]:
@@ -300,17 +294,7 @@ class LocatorService(Component[LocatorArgs]):
     def routing(
         self, session: Session, channel: int, headers: list[Header], router: str
     ) -> Downstream:
-        upstream = Upstream(session, channel, headers)
-        # A second subscription of a router silently replaces the first.
-        self._routers[router] = upstream
-        upstream.write(self._groups.rings())
-
-        def forget() -> bool:
-            if self._routers.get(router) is upstream:
-                del self._routers[router]
-            return True
-
-        return Downstream(session, channel, {0: (_NOTHING, forget)}, forget)
+        return self._routers.follow(router, session, channel, headers)
 
     @protocol.method(6)
     def uuid(self) -> str:

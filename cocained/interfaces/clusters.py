@@ -72,10 +72,9 @@ class ILinks(Interface):
         Link to that node's locator, unless it is linked already.
 
         Once linked it stays so until :meth:`drop`: what is lost comes back by
-        itself.  Other endpoints than before count when it does not answer at those.
-        What cannot be is
-        logged and ignored, and so is this very node; without a gateway nobody is
-        linked.
+        itself.  Other endpoints than before count once it does not answer at those.
+        What cannot be is logged and ignored, and so is this very node; without a
+        gateway nobody is linked.
 
         :param endpoints: host names or numeric addresses with their ports.
         """
