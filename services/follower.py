@@ -95,12 +95,12 @@ class GroupFollower:
 
     def _soon(self) -> None:
         spread = SPREAD if self._names else SPREAD_OF_ALL
-        wait = spread * self._random()
         if self._call is not None:
-            if self._call.getTime() <= self._clock.seconds() + wait:
+            # The moment is drawn once: the earliest of many would be at once.
+            if self._call.getTime() <= self._clock.seconds() + spread:
                 return
             self._call.cancel()
-        self._wait(wait)
+        self._wait(spread * self._random())
 
     def _wait(self, seconds: float) -> None:
         self._call = self._clock.callLater(seconds, self._follow)

@@ -107,6 +107,25 @@ class FollowerTests(ServiceCase):
 
         self.assertEqual(len(self.node.core.reads), 1)
 
+    def test_one_draw(self) -> None:
+        """
+        The moment is drawn once: the earliest of a thousand would be at once, and
+        so would be the next.
+        """
+        self.put("g1", {"a": 1})
+        luck = [0.5] + [0.0] * 1000
+        follower = GroupFollower(
+            self.groups, self.clock, self.changed, lambda: luck.pop(0)
+        )
+        for _ in range(1000):
+            follower.heard([])
+        self.clock.advance(SPREAD_OF_ALL / 2 - 0.1)
+        self.assertEqual(self.node.core.reads, [])
+
+        self.clock.advance(0.1)
+
+        self.assertEqual(len(self.node.core.reads), 1)
+
     def test_named_before_all(self) -> None:
         """A name that is heard meanwhile is not kept waiting for them."""
         self.put("g1", {"a": 1})
