@@ -14,7 +14,13 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import (
+    Deferred,
+    fail,
+    gatherResults,
+    maybeDeferred,
+    succeed,
+)
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
@@ -257,9 +263,9 @@ class Directory:
         return Deferred.fromCoroutine(self._remove(name, exposed))
 
     async def _remove(self, name: str, exposed: Exposed) -> None:
-        for door in list(self._doors):
-            await door.remove(name)
-        await maybeDeferred(exposed.port.stopListening)
+        # All at once: a service of that name may come while they are at it.
+        ends = [Deferred.fromCoroutine(door.remove(name)) for door in self._doors]
+        await gatherResults([*ends, maybeDeferred(exposed.port.stopListening)])
 
     # Doors
 

@@ -108,6 +108,9 @@ class Door:
         self._openings: dict[str, Opening] = {}
         #: of services that have gone; their connections live on
         self._former: list[ServiceFactory] = []
+        #: services whose former socket is still being closed, which takes a turn:
+        #: what is to listen there next, if anything is
+        self._next: dict[str, Any] = {}
         self._made = False
         #: whether :meth:`close` was called
         self.is_closed = False
@@ -198,6 +201,9 @@ class Door:
         """Let a service be reached here, if it may be and can be."""
         if self.is_closed or not self.admits(name):
             return
+        if name in self._next:
+            self._next[name] = service
+            return
         try:
             self._openings[name] = self._listen(name, service)
         except CocainedError as error:
@@ -230,13 +236,19 @@ class Door:
 
     async def remove(self, name: str) -> None:
         """Accept no more connections for a service; those that there are live on."""
+        if name in self._next:
+            self._next[name] = None
         opening = self._openings.pop(name, None)
         if opening is not None:
             self._former = [each for each in self._former if each.connections]
             self._former.append(opening.factory)
+            self._next[name] = None
             await maybeDeferred(opening.port.stopListening)
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(opening.path)
+            service = self._next.pop(name)
+            if service is not None:
+                self.add(name, service)
 
     def refuse(self, error: CocainedError, keep: Container[str] = ()) -> None:
         """Answer every new call with an error; see the directory's."""

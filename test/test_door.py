@@ -41,11 +41,19 @@ class UnixPort:
         self.path = path
         self.factory = factory
         self.mode = mode
+        #: fires when the socket is to be closed, if that is to take a while
+        self.held: Deferred[None] | None = None
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.bind(path)
         self.socket.listen()
 
-    def stopListening(self) -> None:  # noqa: N802 - Twisted's name
+    def stopListening(self) -> Deferred[None] | None:  # noqa: N802 - Twisted's name
+        if self.held is None:
+            self.close()
+            return None
+        return self.held.addCallback(lambda _: self.close())
+
+    def close(self) -> None:
         # As Twisted's: it removes the file, too.
         self.socket.close()
         with contextlib.suppress(FileNotFoundError):
@@ -105,7 +113,7 @@ class DoorCase(LogCase):
 
     def close_sockets(self) -> None:
         for port in self.reactor.unix.values():
-            port.stopListening()
+            port.close()
 
     def expose(self, *names: str) -> None:
         for name in names:
@@ -175,6 +183,69 @@ class OpenTests(DoorCase):
         self.successResultOf(door.close())
 
         self.assertTrue(transport.disconnecting)
+
+    def hold(self, name: str) -> Deferred[None]:
+        """Let the socket of a service take its time to close, as real ones do."""
+        held: Deferred[None] = Deferred()
+        self.reactor.unix[os.path.join(self.path, name)].held = held
+        return held
+
+    def test_back_at_once(self) -> None:
+        """A service that comes back before its socket is closed has one again."""
+        self.expose("echo")
+        self.open("echo")
+        held = self.hold("echo")
+        gone = self.directory.remove("echo")
+        self.expose("echo")
+
+        held.callback(None)
+        self.successResultOf(gone)
+
+        self.assertEqual(self.inside(), ["echo"])
+        self.assertIn(b"text", self.ask("echo", "text"))
+
+    def test_back_and_gone(self) -> None:
+        """One that goes again meanwhile has none."""
+        self.expose("echo")
+        self.open("echo")
+        held = self.hold("echo")
+        self.directory.remove("echo")
+        self.expose("echo")
+        gone = self.directory.remove("echo")
+
+        held.callback(None)
+        self.successResultOf(gone)
+
+        self.assertEqual(self.inside(), [])
+
+    def test_back_when_closed(self) -> None:
+        """A door that is closed meanwhile does not open again."""
+        self.expose("echo")
+        door = self.open("echo")
+        held = self.hold("echo")
+        self.directory.remove("echo")
+        self.expose("echo")
+        self.successResultOf(door.close())
+
+        held.callback(None)
+
+        self.assertNotIn("echo", os.listdir(self.place))
+        self.assertFalse(os.path.exists(os.path.join(self.path, "echo")))
+
+    def test_several_doors(self) -> None:
+        """All doors let go of a service at once, however long the first takes."""
+        self.expose("echo")
+        self.open("echo")
+        held = self.hold("echo")
+        other = Door(
+            self.directory._wiring, os.path.join(self.place, "y"), ["echo"], True
+        )
+        self.directory._open(other)
+
+        self.directory.remove("echo")
+
+        self.assertEqual(os.listdir(other.path), [])
+        held.callback(None)
 
     def test_offer(self) -> None:
         """Where a service is, is said as the clients see it."""
