@@ -11,7 +11,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import (
@@ -264,8 +264,11 @@ class Directory:
 
     async def _remove(self, name: str, exposed: Exposed) -> None:
         # All at once: a service of that name may come while they are at it.
-        ends = [Deferred.fromCoroutine(door.remove(name)) for door in self._doors]
-        await gatherResults([*ends, maybeDeferred(exposed.port.stopListening)])
+        ends: list[Deferred[Any]] = [
+            Deferred.fromCoroutine(door.remove(name)) for door in self._doors
+        ]
+        ends.append(maybeDeferred(exposed.port.stopListening))
+        await gatherResults(ends)
 
     # Doors
 
