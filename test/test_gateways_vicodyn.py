@@ -13,6 +13,7 @@ from zope.interface.verify import verifyObject
 from cocained.config import convert
 from cocained.errors import CocainedError, ConfigError
 from cocained.gateways.adhoc import CLUSTER_KEY, DuplicateRemote
+from cocained.gateways.vicodyn import gateway
 from cocained.gateways.vicodyn.args import VicodynArgs
 from cocained.gateways.vicodyn.likeness import NODE_GRAPH
 from cocained.interfaces import IRemoteService
@@ -119,6 +120,30 @@ class ResolveTests(VicodynCase):
         self.remote("there", "app")
 
         self.assertEqual(self.resolve(), ([("192.0.2.8", 9)], 1))
+
+    def test_too_many(self) -> None:
+        """Apps beyond the limit have no port, and clients are sent to their nodes."""
+        self.patch(gateway, "VIRTUAL_LIMIT", 2)
+        self.remote("there", "a1", "a2", "app", "a4")
+
+        self.assertEqual(
+            sorted(self.node.directory.services),
+            ["vicodyn", "virtual::a1", "virtual::a2"],
+        )
+        self.assertEqual(self.resolve(), ([("192.0.2.8", 9)], 1))
+        self.assertIn("2 apps are not relayed", self.gateway.report()["problem"])
+
+    def test_room_again(self) -> None:
+        """When one goes, another has its place; one that went is not waited for."""
+        self.patch(gateway, "VIRTUAL_LIMIT", 1)
+        self.remote("there", "a1", "a2", "app")
+        self.gateway.cleanup("there", "a2")
+        self.assertEqual(self.resolve(), ([("192.0.2.8", 9)], 1))
+
+        self.gateway.cleanup("there", "a1")
+
+        self.assertEqual(self.resolve(), (self.VIRTUAL, 1))
+        self.assertEqual(self.gateway.report()["problem"], "")
 
     def test_other_services(self) -> None:
         """What is no app is left to the wrapped gateway."""

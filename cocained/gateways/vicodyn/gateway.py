@@ -32,6 +32,10 @@ log = Logger()
 #: Name of the information service.
 SERVICE: Final = "vicodyn"
 
+#: Most apps that are relayed.  Each has a port, and what peers announce must not
+#: take all descriptors of the node; clients are sent to the nodes of the others.
+VIRTUAL_LIMIT: Final = 4096
+
 
 @implementer(IGateway, INodeObserver, IReporter)
 class VicodynGateway(Component[VicodynArgs]):
@@ -57,6 +61,8 @@ class VicodynGateway(Component[VicodynArgs]):
         )
         self._peers: dict[str, Peer] = {}
         self._apps: dict[str, VirtualApp] = {}
+        #: apps that would be relayed if there were not so many
+        self._surplus: dict[str, None] = {}
         #: apps without copies that still have requests
         self._former: dict[VirtualApp, None] = {}
         #: services of this very node
@@ -190,11 +196,27 @@ class VicodynGateway(Component[VicodynArgs]):
                 self.node.wiring.turn,
                 self._ration,
             )
-            exposed = self.node.directory.expose(
-                app.service.name, app.service, announce=False
-            )
-            exposed.addErrback(self._not_exposed, name)
+            if len(self._apps) - len(self._surplus) <= VIRTUAL_LIMIT:
+                self._expose(app)
+            else:
+                self._refuse(name)
         return app
+
+    def _expose(self, app: VirtualApp) -> None:
+        exposed = self.node.directory.expose(
+            app.service.name, app.service, announce=False
+        )
+        exposed.addErrback(self._not_exposed, app.name)
+
+    def _refuse(self, name: str) -> None:
+        if not self._surplus:
+            log.warn(
+                "app {app} is not relayed, clients are sent to its nodes, and so with"
+                " those that follow: {limit} apps are relayed already",
+                app=name,
+                limit=VIRTUAL_LIMIT,
+            )
+        self._surplus[name] = None
 
     def _not_exposed(self, failure: Failure, name: str) -> None:
         log.warn(
@@ -207,6 +229,9 @@ class VicodynGateway(Component[VicodynArgs]):
         """Nobody has this app any more."""
         app = self._apps.pop(name)
         app.close()
+        if name in self._surplus:
+            del self._surplus[name]
+            return
         self._former[app] = None
         app.when_quiet().addCallback(lambda _: self._former.pop(app, None))
         self.node.directory.remove(app.service.name).addErrback(
@@ -214,6 +239,10 @@ class VicodynGateway(Component[VicodynArgs]):
                 "the port of app {app} was not closed", failure=failure, app=name
             )
         )
+        if self._surplus and not self._stopped:
+            successor = next(iter(self._surplus))
+            del self._surplus[successor]
+            self._expose(self._apps[successor])
 
     # PeerOwner, and Shunner for the burdens
 
@@ -275,6 +304,11 @@ class VicodynGateway(Component[VicodynArgs]):
             )
         elif silent:
             problem = f"no sign of life from {', '.join(silent)}; are they running?"
+        elif self._surplus:
+            problem = (
+                f"{len(self._surplus)} apps are not relayed, since {VIRTUAL_LIMIT} are"
+                " already; divide the cluster"
+            )
         return {
             "policy": self.args.balancer.args.policy,
             "apps": {
