@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from cocained.component import Component, NoArgs
-from cocained.errors import InvalidArgument
+from cocained.errors import Category, CocainedError, InvalidArgument, NodeCode
 from cocained.interfaces import INode, IRemoteService
 from cocained.rpc.arguments import Signature, optional
 from cocained.rpc.dispatch import Protocol
@@ -32,6 +32,10 @@ log = Logger()
 
 #: Seconds between two messages about how far a drain is.
 INTERVAL = 0.5
+
+#: Most clients that are told at a time how far it is: each of them costs a look at
+#: all apps in each interval.
+WATCH_LIMIT = 64
 
 #: Longest time in seconds that requests can be given; more is a slip of units.
 TIMEOUT_LIMIT = 86_400.0
@@ -47,13 +51,22 @@ def seconds(value: Any) -> float:
     raise InvalidArgument(f"expected seconds, 0 to {TIMEOUT_LIMIT:.0f}")
 
 
+class TooManyWatchers(CocainedError):
+    """As many clients watch the drain as may."""
+
+    category = Category.NODE
+    code = NodeCode.RESOURCE
+
+
 class Watch:
     """
     Tells one client how far the drain is, and how it ends.
 
-    The drain goes on when the client goes away.
+    The drain goes on when the client goes away.  One that does not read is told
+    nothing meanwhile but the end.
 
     :param node: what drains.
+    :param session: the client's connection.
     :param upstream: where to tell.
     :param draining: the end of the drain.
     :param ended: called when nothing more will be told.
@@ -62,11 +75,13 @@ class Watch:
     def __init__(
         self,
         node: INode,
+        session: Session,
         upstream: Upstream,
         draining: Deferred[None],
         ended: Callable[[], object],
     ) -> None:
         self._node = node
+        self._session = session
         self._upstream = upstream
         self._draining = draining
         self._ended = ended
@@ -76,7 +91,8 @@ class Watch:
         draining.addErrback(self._bug)
 
     def _tell(self) -> None:
-        self._upstream.write(self._node.progress())
+        if not self._session.congested:
+            self._upstream.write(self._node.progress())
         self._call = self._node.reactor.callLater(INTERVAL, self._tell)
 
     def _drained(self, result: None) -> None:
@@ -115,6 +131,10 @@ class AdminService(Component[NoArgs]):
 
     protocol = Protocol(version=1)
 
+    def __init__(self, node: INode, name: str, args: NoArgs) -> None:
+        super().__init__(node, name, args)
+        self._watchers = 0
+
     @protocol.method(0)
     def status(self) -> dict[str, Any]:
         return dict(self.node.report())
@@ -134,14 +154,21 @@ class AdminService(Component[NoArgs]):
         headers: Headers,
         timeout: float | None,
     ) -> Downstream | None:
+        if self._watchers >= WATCH_LIMIT:
+            raise TooManyWatchers(
+                f"{WATCH_LIMIT} clients watch how the node drains already, the limit;"
+                " let some of them go, or ask for its status"
+            )
         upstream = Upstream(session, channel, headers)
         log.info("an operator drains the node")
-        watch = Watch(
-            self.node,
-            upstream,
-            self.node.drain(timeout),
-            lambda: session.channels.pop(channel, None),
-        )
+        self._watchers += 1
+
+        def ended() -> None:
+            self._watchers -= 1
+            session.channels.pop(channel, None)
+
+        draining = self.node.drain(timeout)
+        watch = Watch(self.node, session, upstream, draining, ended)
         if watch.is_over:
             return None
         return Downstream(session, channel, {0: (_NOTHING, watch.leave)}, watch.leave)

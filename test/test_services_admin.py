@@ -15,7 +15,7 @@ from cocained.component import NoArgs
 from cocained.errors import NotDrained
 from cocained.interfaces import IRemoteService
 from cocained.rpc.graph import CLOSE, DISCARDABLE, PRIMITIVE, STREAMING, TERMINAL
-from cocained.services.admin import INTERVAL, AdminService
+from cocained.services.admin import INTERVAL, WATCH_LIMIT, AdminService
 from cocained.testing import FakeNode
 
 STATUS, DRAIN, RESUME = 0, 1, 2
@@ -153,6 +153,35 @@ class DrainTests(AdminCase):
         self.client.disconnect()
 
         self.assertEqual(self.node.clock.getDelayedCalls(), [])
+
+    def test_slow_reader(self) -> None:
+        """One that does not read is told nothing but the end."""
+        self.drain()
+        self.take()
+        session = self.client.session
+        session.congested = True
+        self.node.clock.pass_time(10 * INTERVAL)
+        session.congested = False
+        self.assertEqual(self.take(), [])
+
+        self.node.drains[0][1].callback(None)
+
+        self.assertEqual(self.take(), [[1, 0, "drained"], [1, CLOSE, []]])
+
+    def test_too_many(self) -> None:
+        """So many may watch at a time, and whoever leaves makes room."""
+        for channel in range(1, WATCH_LIMIT + 1):
+            self.client.send(channel, DRAIN)
+        self.take()
+
+        answer = self.answer(DRAIN, channel=WATCH_LIMIT + 1)
+
+        self.assertEqual(answer[1], 1)
+        self.assertIn(b"let some of them go", answer[2][1])
+        self.assertEqual(len(self.node.drains), WATCH_LIMIT)
+        self.client.send(1, 0)
+        self.client.send(WATCH_LIMIT + 2, DRAIN)
+        self.assertEqual(len(self.node.drains), WATCH_LIMIT + 1)
 
     def test_ends_the_channel(self) -> None:
         """When it is over the channel is forgotten."""
