@@ -9,7 +9,7 @@ from collections.abc import Coroutine, Iterable, Sequence
 from typing import Annotated, Any
 
 import msgspec
-from twisted.internet.defer import CancelledError, Deferred, DeferredList
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -166,11 +166,11 @@ class NodeService(Component[NodeArgs]):
     async def start_named(self, name: str, profile: str) -> None:
         await self._start(name, profile)
 
-    def change_profile(self, name: str, profile: str) -> None:
+    def change_profile(self, name: str, profile: str) -> Deferred[None]:
         app = self._apps.get(name)
-        if app is not None:
-            changed = Deferred.fromCoroutine(app.update(profile))
-            changed.addErrback(_is_told)
+        if app is None:
+            return succeed(None)
+        return Deferred.fromCoroutine(app.update(profile))
 
     def let_go(self, name: str) -> None:
         app = self._apps.pop(name, None)
@@ -277,11 +277,6 @@ class NodeService(Component[NodeArgs]):
         if app is None:
             raise AppNotRunning(f"application {name} is not found")
         return app
-
-
-def _is_told(failure: Failure) -> None:
-    # The app has logged why it goes on with what it had, and its report says so.
-    failure.trap(CocainedError)
 
 
 def _not_in_order(failure: Failure) -> None:

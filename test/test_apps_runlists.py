@@ -8,12 +8,18 @@ import errno
 from typing import Any
 
 import msgpack
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import formatEvent
 
 from cocained.apps.library import Library
 from cocained.apps.runlists import LAST_DELAY, Follower
-from cocained.errors import AppExists, CocainedError, SpoolError, StorageError
+from cocained.errors import (
+    AppExists,
+    AppStopped,
+    CocainedError,
+    SpoolError,
+    StorageError,
+)
 from cocained.storages.memory import MemoryStorage
 from cocained.test.service_case import LogCase
 from cocained.testing import MemoryReactor
@@ -41,6 +47,7 @@ class Host:
         self.did: list[tuple[str, ...]] = []
         self.refused: dict[str, CocainedError] = {}
         self.gate: Deferred[None] | None = None
+        self.change: Deferred[None] | None = None
 
     async def start_named(self, name: str, profile: str) -> None:
         self.did.append(("start", name, profile))
@@ -49,8 +56,11 @@ class Host:
         if name in self.refused:
             raise self.refused[name]
 
-    def change_profile(self, name: str, profile: str) -> None:
+    def change_profile(self, name: str, profile: str) -> Deferred[None]:
         self.did.append(("change", name, profile))
+        if name in self.refused:
+            return fail(self.refused[name])
+        return succeed(None) if self.change is None else self.change
 
     def let_go(self, name: str) -> None:
         self.did.append(("let go", name))
@@ -155,6 +165,63 @@ class FollowTests(FollowerCase):
         self.put({"a": "y"})
 
         self.assertEqual(self.pass_looks(3), [("change", "a", "y")])
+
+    def test_profile_refused(self) -> None:
+        """One that cannot go on with it is tried again, ever later."""
+        self.begin({"a": "x"})
+        self.take()
+        self.host.refused["a"] = SpoolError("no registry")
+        self.put({"a": "y"})
+
+        self.assertEqual(self.pass_looks(12), [("change", "a", "y")] * 4)
+        del self.host.refused["a"]
+        while not self.pass_looks():
+            pass
+        self.assertEqual(self.pass_looks(20), [])
+
+    def test_slow_change(self) -> None:
+        """What is under way is not begun again, and what it has replaced is over."""
+        self.begin({"a": "x"})
+        first: Deferred[None] = Deferred()
+        self.host.change = first
+        self.put({"a": "y"})
+        self.pass_looks()
+        self.host.change = Deferred()
+        self.put({"a": "z"})
+        self.pass_looks()
+        first.errback(AppStopped("given up for another one"))
+
+        self.assertEqual(self.pass_looks(10), [])
+
+    def test_profile_refused_and_removed(self) -> None:
+        """One that is taken out meanwhile is not tried again."""
+        self.begin({"a": "x"})
+        self.host.refused["a"] = SpoolError("no registry")
+        self.put({"a": "y"})
+        self.pass_looks()
+        self.put({})
+
+        self.assertEqual(self.pass_looks(20), [("let go", "a")])
+
+    def test_another_profile_then(self) -> None:
+        """With a third profile it is tried at once."""
+        self.begin({"a": "x"})
+        self.host.refused["a"] = SpoolError("no registry")
+        self.put({"a": "y"})
+        self.pass_looks(100)
+        self.put({"a": "z"})
+
+        self.assertEqual(self.pass_looks(), [("change", "a", "z")])
+
+    def test_profile_breaks(self) -> None:
+        """What is no error of the node's is a bug, and logged as one."""
+        self.begin({"a": "x"})
+        refused: Any = self.host.refused
+        refused["a"] = ZeroDivisionError()
+        self.put({"a": "y"})
+        self.pass_looks()
+
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_again(self) -> None:
         """An app may come back."""

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from cocained.apps.library import Library
 from cocained.apps.rounds import Rounds
@@ -39,19 +40,30 @@ class Host(Protocol):
         :raises CocainedError: it cannot be started.
         """
 
-    def change_profile(self, name: str, profile: str) -> None:
-        """Let an app go on with another profile, without a gap."""
+    def change_profile(self, name: str, profile: str) -> Deferred[None]:
+        """
+        Let an app go on with another profile, without a gap.
+
+        :returns: fires when it does; fails with :class:`CocainedError` if it cannot,
+            which is logged and goes on as it was.
+        """
 
     def let_go(self, name: str) -> None:
         """End an app once what it has to do is done, within reason."""
 
 
 class _Failed(NamedTuple):
-    """An app that could not be started: why, and when it is tried again."""
+    """
+    An app that could not be started, or not go on with its profile: why, and when
+    that is tried again.
+    """
 
     reason: str
     delay: float
     due: float
+
+
+_NEVER = _Failed("", 0.0, 0.0)
 
 
 class Follower:
@@ -89,6 +101,8 @@ class Follower:
         #: those of them that were started for the runlist's sake
         self._ours: set[str] = set()
         self._failed: dict[str, _Failed] = {}
+        #: those that are on their way to another profile
+        self._changing: dict[str, Deferred[None]] = {}
         self._is_blind = False
         self._is_stopped = False
 
@@ -126,8 +140,11 @@ class Follower:
     def forget(self, name: str) -> None:
         """Somebody has paused that app by hand."""
         self._ours.discard(name)
-        self._failed.pop(name, None)
-        self._unstarted.pop(name, None)
+        self._forget_attempts(name)
+
+    def _forget_attempts(self, name: str) -> None:
+        for attempts in (self._failed, self._unstarted, self._changing):
+            attempts.pop(name, None)
 
     async def _begin(self) -> None:
         if self._interval:
@@ -176,10 +193,12 @@ class Follower:
                 self._remove(name)
         for name, profile in apps.items():
             has_changed = former.get(name) != profile
-            if name not in former or self._is_due(name, has_changed):
+            is_due = self._is_due(name, has_changed)
+            if name not in former or (is_due and name not in self._ours):
                 self._unstarted[name] = profile
-            elif has_changed and name in self._ours:
-                self._host.change_profile(name, profile)
+            elif has_changed or (is_due and name not in self._changing):
+                if name in self._ours:
+                    self._change(name, profile)
         await self._start_rest()
 
     async def _start_rest(self) -> None:
@@ -188,8 +207,7 @@ class Follower:
             await self._start(name, self._unstarted.pop(name))
 
     def _remove(self, name: str) -> None:
-        self._failed.pop(name, None)
-        self._unstarted.pop(name, None)
+        self._forget_attempts(name)
         if name in self._ours:
             self._ours.discard(name)
             log.info(
@@ -198,6 +216,25 @@ class Follower:
                 runlist=self._name,
             )
             self._host.let_go(name)
+
+    def _change(self, name: str, profile: str) -> None:
+        changing = self._host.change_profile(name, profile)
+        self._changing[name] = changing
+        changing.addBoth(self._changed, name, changing)
+
+    def _changed(
+        self, result: Failure | None, name: str, changing: Deferred[None]
+    ) -> None:
+        if result is not None and result.check(CocainedError) is None:
+            log.failure("app {app} cannot be given a profile", result, app=name)
+        if self._changing.get(name) is not changing:
+            return  # another one was asked for since, or nobody cares any more
+        del self._changing[name]
+        if result is None:
+            self._failed.pop(name, None)
+            return
+        before = self._failed.get(name, _NEVER)
+        self._try_later(name, result.getErrorMessage(), before.delay)
 
     def _is_due(self, name: str, has_changed: bool) -> bool:
         failed = self._failed.get(name)
@@ -215,7 +252,7 @@ class Follower:
             self._ours.add(name)
 
     def _cannot(self, name: str, error: CocainedError) -> None:
-        before = self._failed.pop(name, _Failed("", 0.0, 0.0))
+        before = self._failed.pop(name, _NEVER)
         reason = str(error)
         if reason != before.reason and not self._is_stopped:
             log.warn(
@@ -225,6 +262,9 @@ class Follower:
                 error=error,
             )
         if not isinstance(error, AppExists):
-            delay = min(max(2 * before.delay, self._interval), LAST_DELAY)
-            due = self._clock.seconds() + delay
-            self._failed[name] = _Failed(reason, delay, due)
+            self._try_later(name, reason, before.delay)
+
+    def _try_later(self, name: str, reason: str, delay: float) -> None:
+        delay = min(max(2 * delay, self._interval), LAST_DELAY)
+        due = self._clock.seconds() + delay
+        self._failed[name] = _Failed(reason, delay, due)
