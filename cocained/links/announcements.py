@@ -48,13 +48,15 @@ class Announcements:
         self._packed_extra = pack(self._extra)
         self._map_head = msgpack.Packer().pack_map_header
         self._services: dict[str, bytes] = {}
-        self._streams: dict[str, Stream] = {}
+        # By who listens and over which connection: whoever says another's uuid,
+        # by mistake or not, must not take away what that one hears.
+        self._streams: dict[tuple[str, Session], Stream] = {}
         self._closed = False
         # Everything, for those who come before the next change.
         self._snapshot: Message | None = None
 
     def __len__(self) -> int:
-        """How many remotes listen."""
+        """How many streams there are."""
         return len(self._streams)
 
     def listen(
@@ -63,7 +65,8 @@ class Announcements:
         """
         Tell everything to one more remote, and each change from now on.
 
-        A former stream of the same remote hears nothing more, not even that.
+        A former stream of the same remote and connection hears nothing more, not
+        even that.
 
         :param remote: uuid of the node that listens.
         :returns: the receiver of its channel; ``None`` if nothing is told any
@@ -72,7 +75,8 @@ class Announcements:
         :raises InvalidArgument: the uuid is empty or too long.
         """
         check_name(remote, "the uuid of a node")
-        former = self._streams.get(remote)
+        key = remote, session
+        former = self._streams.get(key)
         if former is None and len(self._streams) >= REMOTE_LIMIT:
             raise TooManyRemotes(f"{REMOTE_LIMIT} nodes listen already, the limit")
         stream = Stream(self, remote, session, channel, headers)
@@ -81,7 +85,7 @@ class Announcements:
             return None
         if former is not None:
             former.leave()
-        self._streams[remote] = stream
+        self._streams[key] = stream
         log.debug("node {node} listens", node=remote)
         if self._snapshot is None:
             self._snapshot = self.message(self._services)
@@ -90,8 +94,8 @@ class Announcements:
 
     def forget(self, stream: Stream) -> None:
         """*stream* has nobody at its end any more."""
-        if self._streams.get(stream.remote) is stream:
-            del self._streams[stream.remote]
+        if self._streams.get(stream.key) is stream:
+            del self._streams[stream.key]
             log.debug("node {node} listens no more", node=stream.remote)
 
     def set(self, name: str, packed: bytes) -> None:

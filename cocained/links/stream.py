@@ -95,6 +95,11 @@ class Stream:
         self._groups: dict[str, None] | None = None
         self.remote = remote
 
+    @property
+    def key(self) -> tuple[str, Session]:
+        """Who listens, and over which connection."""
+        return self.remote, self._session
+
     def write(self, message: Message) -> None:
         """Send a message whether there is room for it or not."""
         self._session.send(message.frame(self._channel, self._trace))
