@@ -33,9 +33,9 @@ from typing_extensions import override
 
 from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import INode
-from cocained.storages.lines import Lost
 from cocained.storages.names import MAX_FOUND, RESERVED
 from cocained.storages.remote import RemoteStorage, Work
+from cocained.storages.s3_refusals import is_missing, translated
 
 #: Default of ``max-object``; one request may carry 5 GiB, and memory must, too.
 MAX_OBJECT = 1 << 28
@@ -137,7 +137,7 @@ class S3Connection:
         try:
             answer = self._client.get_object(**self._object(collection, key))
         except errors.ClientError as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return None
             raise
         with answer["Body"] as body:
@@ -200,7 +200,7 @@ class S3Connection:
                 **self._object(collection, key)
             )
         except errors.ClientError as error:
-            if _is_missing(error):
+            if is_missing(error):
                 return None
             raise
         return answer
@@ -258,10 +258,6 @@ class S3Connection:
 
     def _tag(self, collection: str, tag: str, key: str) -> str:
         return self._name(f"{RESERVED}tags", collection, tag, key)
-
-
-def _is_missing(error: errors.ClientError) -> bool:
-    return error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404")
 
 
 class S3Storage(RemoteStorage[S3Args]):
@@ -333,85 +329,4 @@ class S3Storage(RemoteStorage[S3Args]):
 
     @override
     def _translate(self, error: Exception) -> StorageError | None:
-        words = " ".join(str(error).split())
-        text = f"storage {self.name!r}: S3 says: {words}"
-        if isinstance(error, errors.ClientError):
-            return self._translate_answer(error, text)
-        for kinds, make, code, remedy in _KINDS:
-            if isinstance(error, kinds):
-                return make(code, f"{text}; {remedy}")
-        if isinstance(error, errors.BotoCoreError):
-            return StorageError(errno.EINVAL, text)
-        return None
-
-    def _translate_answer(self, error: errors.ClientError, text: str) -> StorageError:
-        answer: Any = error.response
-        code = answer.get("Error", {}).get("Code", "")
-        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        for codes, make, number, remedy in _ANSWERS:
-            if code in codes or str(status) in codes:
-                return make(number, f"{text}; {remedy}")
-        return StorageError(errno.EIO, text)
-
-
-#: What a store answers: codes, or the status of HTTP where it has no words.
-_ANSWERS: tuple[tuple[tuple[str, ...], type[StorageError], int, str], ...] = (
-    (
-        ("NoSuchBucket", "404"),
-        StorageError,
-        errno.ENOENT,
-        "create the bucket, or name another",
-    ),
-    (
-        ("QuotaExceeded", "XMinioStorageFull", "507"),
-        StorageError,
-        errno.ENOSPC,
-        "raise the quota, or remove something",
-    ),
-    (
-        ("403", "401", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied"),
-        StorageError,
-        errno.EACCES,
-        "see whether the keys are right, and what they may do in this bucket",
-    ),
-    (("EntityTooLarge",), StorageError, errno.EFBIG, "lower max-object"),
-    (
-        ("SlowDown", "500", "502", "503", "504", "RequestTimeout", "429"),
-        Lost,
-        errno.EAGAIN,
-        "the store is busy or broken; try again later",
-    ),
-)
-
-#: What the driver raises by itself.
-_KINDS: tuple[tuple[Any, type[StorageError], int, str], ...] = (
-    (
-        (errors.NoCredentialsError, errors.PartialCredentialsError),
-        StorageError,
-        errno.EACCES,
-        "set access-key-id and secret-access-key, or AWS_ACCESS_KEY_ID and its like",
-    ),
-    (
-        (errors.ConnectTimeoutError, errors.ReadTimeoutError),
-        Lost,
-        errno.ETIMEDOUT,
-        "see whether the store hangs, and the network lets it be reached; whether the"
-        " operation took effect is unknown",
-    ),
-    (
-        errors.EndpointConnectionError,
-        Lost,
-        errno.ECONNREFUSED,
-        "see whether the store runs, and whether endpoint-url names it",
-    ),
-    (
-        (
-            errors.ConnectionClosedError,
-            errors.HTTPClientError,
-            errors.ResponseStreamingError,
-        ),
-        Lost,
-        errno.ECONNRESET,
-        "the connection was cut",
-    ),
-)
+        return translated(self.name, error)
