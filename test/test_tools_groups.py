@@ -68,3 +68,28 @@ class GroupTests(ToolCase):
         self.edited = '{"a": 0}'
         self.refuse(22, "group", "edit", "-n", "G")
         self.assertEqual(self.stored("groups", "G"), {"a": 1})
+
+    def test_refresh_is_recalled(self) -> None:
+        """Each change says how locators come to heed it, and what is not one does
+        not."""
+        self.edited = '{"a": 2}'
+        for told, args in (
+            ("G", ("create", "-n", "G", "-c", '{"a": 1, "b": 1}')),
+            ("G", ("push", "-n", "G", "--app", "b", "-w", "2")),
+            ("G", ("pop", "-n", "G", "--app", "b")),
+            ("G", ("edit", "-n", "G")),
+            ("H", ("copy", "-n", "G", "-c", "H")),
+            ("I", ("rename", "-n", "G", "-c", "I")),
+            ("H", ("remove", "-n", "H")),
+        ):
+            result = self.succeed("group", *args)
+            self.assertIn(f"`cocaine-tool group refresh -n {told}`", result.text)
+        self.assertNotIn("refresh", self.succeed("group", "edit", "-n", "I").text)
+        self.assertNotIn("refresh", self.succeed("group", "remove", "-n", "H").text)
+
+    def test_renamed_is_to_be_forgotten(self) -> None:
+        """Locators are to be told of both names of what was renamed."""
+        self.store("groups", "G", {"a": 1}, "group", "active")
+        result = self.succeed("group", "rename", "-n", "G", "-c", "I")
+        for name in "GI":
+            self.assertIn(f"group refresh -n {name}`", result.text)

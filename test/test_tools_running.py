@@ -15,6 +15,7 @@ from cocained.test.memory_network import MemoryNetwork
 from cocained.test.tool_case import LOCATOR, ToolCase
 from cocained.tools import running
 from cocained.tools.client import Client, Settings
+from cocained.tools.failures import ToolError
 from cocained.tools.running import run_reactor
 
 
@@ -130,6 +131,14 @@ class ReactorTests(ToolCase):
         """The editor is the user's own; without saving there is no text."""
         self.patch(os, "environ", {**os.environ, "VISUAL": "true"})
         self.assertIsNone(running.edit("{}"))
+
+    def test_editor_fails(self) -> None:
+        """An editor that fails, or is not there, is told with the remedy."""
+        for editor in ("false", "/no/such/editor"):
+            self.patch(os, "environ", {**os.environ, "VISUAL": editor})
+            error = self.assertRaises(ToolError, running.edit, "{}")
+            self.assertIn(editor, error.message)
+            self.assertIn("$VISUAL", error.hint)
 
     def test_editor_saves(self) -> None:
         """What it saves is the text."""

@@ -22,12 +22,21 @@ if TYPE_CHECKING:
 #: Checks a document before it is stored; raises BadValue.
 Check = Callable[[Any], None]
 
+#: Says what is still to be done once the thing of a name has changed.
+Sequel = Callable[[str], str]
+
+
+def nothing_more(name: str) -> str:
+    """Say that what is stored is all that there is to it."""
+    return ""
+
 
 def add_common_commands(
     group: click.Group,
     load_entity: Callable[[], Entity],
     check: Check,
     copy_flags: Sequence[str],
+    sequel: Sequel = nothing_more,
 ) -> None:
     """
     Give a group the commands list, view, remove, copy, rename and edit.
@@ -35,6 +44,7 @@ def add_common_commands(
     :param load_entity: says what the group is about.
     :param check: looks at a document before it is stored.
     :param copy_flags: how the new name is spelled, ``-c`` or ``--copyname``.
+    :param sequel: told after each change.
     """
     noun = group.name
 
@@ -55,7 +65,7 @@ def add_common_commands(
     @action()
     async def remove_command(client: Client, name: str | None) -> None:
         name = need(name, f"name of the {noun}", "-n")
-        await remove(client, load_entity(), name)
+        await remove(client, load_entity(), name, sequel)
 
     copy_option = click.option(
         *copy_flags, "copyname", metavar="NAME", help="The new name."
@@ -70,7 +80,8 @@ def add_common_commands(
     ) -> None:
         await copy(client, load_entity(), name, copyname, copy_flags[-1])
         client.output.done(
-            f"The {noun} `{name}` has been copied to `{copyname}`",
+            f"The {noun} `{name}` has been copied to `{copyname}`"
+            + sequel(copyname or ""),
             status="copied",
             name=name,
             copyname=copyname,
@@ -87,7 +98,9 @@ def add_common_commands(
         old = await copy(client, entity, name, copyname, copy_flags[-1])
         await client.store.remove(entity.collection, old)
         client.output.done(
-            f"The {noun} `{name}` has been renamed to `{copyname}`",
+            f"The {noun} `{name}` has been renamed to `{copyname}`"
+            + sequel(copyname or "")
+            + sequel(old),
             status="renamed",
             name=name,
             copyname=copyname,
@@ -98,16 +111,18 @@ def add_common_commands(
     @action(timeout=None)
     async def edit_command(client: Client, name: str | None) -> None:
         name = need(name, f"name of the {noun}", "-n")
-        await edit(client, load_entity(), name, check)
+        await edit(client, load_entity(), name, check, sequel)
 
 
-async def remove(client: Client, entity: Entity, name: str) -> None:
+async def remove(
+    client: Client, entity: Entity, name: str, sequel: Sequel = nothing_more
+) -> None:
     """Remove a thing; that it is not there is told, but no error."""
     there = name in await client.store.names(entity)
     await client.store.remove(entity.collection, name)
     text = "has been removed" if there else "was not there, nothing to remove"
     client.output.done(
-        f"The {entity.noun} `{name}` {text}",
+        f"The {entity.noun} `{name}` {text}{sequel(name) if there else ''}",
         status="removed" if there else "absent",
         name=name,
     )
@@ -142,7 +157,13 @@ async def copy(
     return name
 
 
-async def edit(client: Client, entity: Entity, name: str, check: Check) -> None:
+async def edit(
+    client: Client,
+    entity: Entity,
+    name: str,
+    check: Check,
+    sequel: Sequel = nothing_more,
+) -> None:
     """Let the user edit a thing; nothing is stored that cannot be used."""
     document = await client.store.read(entity, name)
     text = client.surroundings.edit(dumps(document) + "\n")
@@ -156,5 +177,7 @@ async def edit(client: Client, entity: Entity, name: str, check: Check) -> None:
     check(edited)
     await client.store.put(entity, name, edited)
     client.output.done(
-        f"The {entity.noun} `{name}` has been edited", status="edited", name=name
+        f"The {entity.noun} `{name}` has been edited{sequel(name)}",
+        status="edited",
+        name=name,
     )

@@ -49,6 +49,10 @@ def check_group(document: Any) -> None:
         raise BadValue("a routing group needs a weight above 0", hint)
 
 
+def _until_refreshed(name: str) -> str:
+    return f"; `cocaine-tool group refresh -n {name}` makes locators heed it"
+
+
 @groups.command("create")
 @name_option("the group")
 @click.option(
@@ -62,8 +66,7 @@ async def create(client: Client, name: str | None, content: str | None) -> None:
     check_group(document)
     await client.store.put(_entity(), name, document)
     client.output.done(
-        f"The group `{name}` has been created; `cocaine-tool group refresh -n {name}`"
-        " makes the locator use it",
+        f"The group `{name}` has been created{_until_refreshed(name)}",
         status="created",
         name=name,
     )
@@ -87,7 +90,8 @@ async def push(
     check_group(document)
     await client.store.put(_entity(), name, document)
     client.output.done(
-        f"The app `{app}` is in group `{name}` with weight {weight}",
+        f"The app `{app}` is in group `{name}` with weight {weight}"
+        + _until_refreshed(name),
         status="modified",
         name=name,
         app=app,
@@ -113,7 +117,8 @@ async def pop(client: Client, name: str | None, app: str | None) -> None:
     check_group(document)
     await client.store.put(_entity(), name, document)
     client.output.done(
-        f"The app `{app}` has been taken out of group `{name}`",
+        f"The app `{app}` has been taken out of group `{name}`"
+        + _until_refreshed(name),
         status="modified",
         name=name,
         app=app,
@@ -134,4 +139,6 @@ async def refresh(client: Client, name: str | None) -> None:
     )
 
 
-add_common_commands(groups, _entity, check_group, ["-c", "--copyname"])
+add_common_commands(
+    groups, _entity, check_group, ["-c", "--copyname"], _until_refreshed
+)

@@ -141,8 +141,19 @@ def start_logging(verbose: int) -> None:
 
 
 def edit(text: str) -> str | None:
-    """Show *text* in the user's editor: ``$VISUAL``, ``$EDITOR``, what there is."""
-    return click.edit(text, extension=".json", require_save=True)
+    """
+    Show *text* in the user's editor: ``$VISUAL``, ``$EDITOR``, what there is.
+
+    :returns: ``None`` if it was left without saving.
+    :raises ToolError: there is no such editor, or it failed.
+    """
+    try:
+        return click.edit(text, extension=".json", require_save=True)
+    except click.ClickException as error:
+        raise ToolError(
+            f"nothing is changed: {error.message}",
+            "$VISUAL or $EDITOR names another editor",
+        ) from error
 
 
 def stdin_reader(
