@@ -6,8 +6,10 @@ it (rows 134, 187), and no request fails for it.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -236,23 +238,29 @@ class KillTests(EditionCase):
         self.node.start()
 
 
-class TwoNodesTests(EditionCase):
+class SharedStorageCase(EditionCase):
     """Two nodes with one storage and one runlist."""
 
-    changes = {
-        "services": {
-            "node": {"args": {"runlist": "all", "runlist-refresh": LOOK}},
+    @override
+    def setUp(self) -> None:
+        self.changes = {
+            "services": {
+                "node": {"args": {"runlist": "all", "runlist-refresh": LOOK}},
+            },
+            "storages": {"core": self.core()},
         }
-    }
+        super().setUp()
 
-    def test_everywhere(self) -> None:
+    def core(self) -> Mapping[str, Any]:
+        """Give the changes to the storage that make it one for both."""
+        raise NotImplementedError
+
+    def assert_same_everywhere(self) -> None:
         """
-        An app that is created by way of one node is hosted, updated and ended by
-        all of them, without anybody asking them to (rows 134, 187).
+        Insist that an app that is created by way of one node is hosted, updated and
+        ended by both, without anybody asking them to.
         """
-        store = str(self.node.directory / "store")
-        changes = {**self.changes, "storages": {"core": {"args": {"path": store}}}}
-        nodes = [self.node, self.start_node(changes)]
+        nodes = [self.node, self.start_node(self.changes)]
         self.node.write("runlists", "all", pack({"rolling": "default"}), "runlist")
         for node in nodes:
             wait_for("it is hosted", lambda node=node: self.serves(1, node), SOON)
@@ -273,6 +281,20 @@ class TwoNodesTests(EditionCase):
         with node.client("node") as client:
             names: list[bytes] = client.call(2)[0]
         return names
+
+
+class TwoNodesTests(SharedStorageCase):
+    """Two nodes that share the files of one directory."""
+
+    @override
+    def core(self) -> Mapping[str, Any]:
+        directory = tempfile.mkdtemp(prefix="cn")
+        self.addCleanup(shutil.rmtree, directory)
+        return {"args": {"path": directory}}
+
+    def test_everywhere(self) -> None:
+        """Both do the same, and nobody asks them to (rows 134, 187)."""
+        self.assert_same_everywhere()
 
 
 test_suite = live_suite(__name__)
