@@ -60,7 +60,7 @@ class TargetTests(SynchronousTestCase):
     limits = Limits(pool=10, concurrency=10, queue=100, grow_threshold=5)
 
     def test_queue(self) -> None:
-        """A worker for each grow-threshold that waits, one at least (row 99)."""
+        """A worker for each grow-threshold that waits, one at least (rows 53, 99)."""
         for queued, expected in (
             (0, 1), (1, 1), (4, 1), (5, 1), (9, 1), (10, 2), (14, 2), (15, 3),
             (49, 9), (50, 10), (51, 10), (100, 10),

@@ -53,7 +53,7 @@ class BalanceTests(AppCase):
         self.assertEqual(sizes, [1, 1, 1, 2, 2, 3, 3, 3, 3, 3])
 
     def test_least_loaded(self) -> None:
-        """An event goes to the worker with the fewest."""
+        """An event goes to the worker with the fewest (row 53)."""
         self.make_overseer(concurrency=4)
         client = self.client()
         client.send(1, CONTROL)
