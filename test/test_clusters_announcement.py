@@ -127,6 +127,11 @@ class RefusalTests(SynchronousTestCase):
         for host in ("localhost", "0.0.0.0", "::", "239.0.100.53", "ff02::1", "\xff"):
             self.check("", pack([UUID, [[host, 1]]]))
 
+    def test_zones(self) -> None:
+        """A zone can be printed as it is."""
+        for zone in ("\n", " ", "a\n2026 [critical]", "\x1b[2J"):
+            self.check("not numeric", pack([UUID, [["fe80::1%" + zone, 1]]]))
+
     def test_claims(self) -> None:
         """Claimed sizes are refused before memory is taken for them."""
         huge = (2**32 - 1).to_bytes(4, "big")

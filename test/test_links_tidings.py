@@ -196,6 +196,8 @@ class HostileTests(_ReaderCase):
     def test_endpoints(self) -> None:
         """Endpoints are few, and numeric."""
         self.refused("no numeric address", {"s": [[["host", 1]], 1, {}]})
+        for host in ("::1%\n", "::1% ", "::1%\x1b", "::1%\xe9", "::1%" + "z" * 125):
+            self.refused("no numeric address", {"s": [[[host, 1]], 1, {}]})
         self.refused("65536 is no port", {"s": [[["::1", 65536]], 1, {}]})
         self.refused("expected 2 elements", {"s": [[["::1"]], 1, {}]})
         many = [["::1", 1]] * (ENDPOINT_LIMIT + 1)

@@ -10,12 +10,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from cocained.errors import InvalidArgument, to_wire
 from cocained.rpc.arguments import (
+    ADDRESS_LIMIT,
     Converter,
     Signature,
     anything,
     blob,
     integer,
     listing,
+    numeric_address,
     optional,
     record,
     text,
@@ -101,6 +103,30 @@ class ConverterTests(SynchronousTestCase):
                 converter(value[1])
             except InvalidArgument as error:
                 self.assertTrue(error.reason)
+
+
+class AddressTests(SynchronousTestCase):
+    """Addresses that strangers tell."""
+
+    def test_numeric(self) -> None:
+        """Both families are read, and a zone."""
+        for shown in ("192.0.2.1", "::", "fe80::1%eth0", "fe80::1%br-1.2:3"):
+            self.assertEqual(str(numeric_address(shown)), shown)
+
+    def test_refused(self) -> None:
+        """Anything that is none, or could not stand in a log, is refused."""
+        long = "fe80::1%" + "z" * ADDRESS_LIMIT
+        for shown in (
+            "",
+            "host",
+            "1.2.3",
+            "::1%",
+            "::1%\n",
+            "::1% x",
+            "::1%\xe9",
+            long,
+        ):
+            self.assertRaises(ValueError, numeric_address, shown)
 
 
 class SignatureTests(SynchronousTestCase):

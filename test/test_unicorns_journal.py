@@ -273,7 +273,20 @@ class DamageTests(_JournalCase):
 
     def test_record_of_something_else(self) -> None:
         """So is one that says something else."""
-        for payload in ([1], ["/a"], [["/a", b"", 0, 0, 0, False, 9]]):
+        for payload in (
+            [1],
+            ["/a"],
+            [["/a", b"", 0, 0, 0, False, 9]],
+            [["/a", b"", 0, 0, 0, 1]],
+            [["/a", b"", -1]],
+            [["/a", b"", True]],
+            [["/a", b"", 0, 2**62]],
+            [["a", b""]],
+            [["/a/", b""]],
+            [["//a", b""]],
+            [["", None]],
+            [["/a", b"", 0, 0, 0, True], ["/a/b", b""]],
+        ):
             self.journal.close()
             with (self.folder / JOURNAL).open("ab") as file:
                 file.write(module._frame(payload))

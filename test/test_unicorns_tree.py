@@ -98,8 +98,20 @@ class TreeTests(SynchronousTestCase):
         """States that are not of this tree are refused."""
         self.create("/a")
         self.create("/a/b")
-        for state in (State("/x/y", b""), State("/x", None), State("/a", None)):
+        self.create("/a/e", ephemeral=True)
+        for state in (
+            State("/x/y", b""),
+            State("/x", None),
+            State("/a", None),
+            State("", None),
+            State("/a/e/f", b""),
+            State("/a", b"", ephemeral=True),
+            State("/a/e", b""),
+        ):
             self.assertRaises(UnicornError, self.tree.apply, [state])
+            self.assertEqual(len(list(self.tree)), 4)
+        self.tree.apply([State("/a/b", None), State("/a/e", None), State("/a", None)])
+        self.assertRaises(UnicornError, self.tree.apply, [State("", None)])
 
     def test_full(self) -> None:
         """A full tree takes nothing more, and takes it again when it has room."""

@@ -12,7 +12,6 @@ before it has been looked at.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from cocained.errors import RemoteProtocolError, TransportCode
+from cocained.rpc.arguments import numeric_address
 from cocained.rpc.codec import pack
 
 #: Bytes of one datagram, as in the original: UDP carries no more.
@@ -106,7 +106,7 @@ def _endpoint(value: Any) -> tuple[str, int]:
         raise _bad("an address is an IP address and a port")
     try:
         text = host.decode("ascii")
-        address = ipaddress.ip_address(text)
+        address = numeric_address(text)
     except ValueError:
         raise _bad("an address is not numeric") from None
     if address.is_unspecified or address.is_multicast:

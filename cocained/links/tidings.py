@@ -13,13 +13,18 @@ is safe to be given to a gateway.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeVar
 
 from cocained.errors import InvalidArgument
-from cocained.rpc.arguments import listing, record, text, unsigned
+from cocained.rpc.arguments import (
+    listing,
+    numeric_address,
+    record,
+    text,
+    unsigned,
+)
 from cocained.rpc.codec import Pairs, pack, unpack
 from cocained.rpc.graph import Root, parse_root
 from cocained.rpc.headers import Header
@@ -188,7 +193,7 @@ def check_endpoints(endpoints: Sequence[tuple[str, int]]) -> None:
         )
     for host, port in endpoints:
         try:
-            ipaddress.ip_address(host)
+            numeric_address(host)
         except ValueError:
             raise InvalidArgument(f"{host!r} is no numeric address") from None
         if port > 65535:

@@ -9,6 +9,7 @@ and optional ones may be left out, but not be nil (reference-behaviour.md §2).
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +17,9 @@ from cocained.errors import InvalidArgument
 from cocained.rpc.codec import Pairs
 
 Converter = Callable[[Any], Any]
+
+#: Signs of a numeric address: 45 of IPv6, and a zone.
+ADDRESS_LIMIT = 128
 
 
 def blob(value: Any) -> bytes:
@@ -44,6 +48,20 @@ def unsigned(value: Any) -> int:
     if type(value) is int and value >= 0:
         return value
     raise InvalidArgument(f"expected an unsigned integer, got {_kind(value)}")
+
+
+def numeric_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """
+    Read an address that strangers tell, and that will stand in logs.
+
+    :raises ValueError: it is none, or its zone is long or cannot be printed; the
+        library takes anything for a zone.
+    """
+    if len(text) > ADDRESS_LIMIT:
+        raise ValueError("an address is not that long")
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        raise ValueError("an address is one word")
+    return ipaddress.ip_address(text)
 
 
 def anything(value: Any) -> Any:

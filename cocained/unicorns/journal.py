@@ -45,6 +45,10 @@ COMPACT_MIN = 1 << 20
 #: How often a journal may be as long as when it was last written anew.
 COMPACT_RATIO = 4
 
+#: What no version and no number of a sequence gets to; a little less than what
+#: msgpack has room for.
+COUNT_LIMIT = 1 << 62
+
 _HEAD = struct.Struct(">II")
 
 
@@ -283,12 +287,16 @@ def _states(payload: bytes) -> list[State]:
     :raises ValueError, TypeError: there are none in it.
     """
     states = [State(*fields) for fields in msgpack.unpackb(payload)]
-    for state in states:
-        path, data, *numbers = state
+    for path, data, *numbers, ephemeral in states:
         if type(path) is not str or not isinstance(data, bytes | None):
             raise TypeError("no state of a node")
-        if not all(isinstance(number, int) for number in numbers):
+        if path and not (path[0] == "/" and all(path[1:].split("/"))):
+            raise ValueError("no path of a node")
+        if type(ephemeral) is not bool:
             raise TypeError("no state of a node")
+        for number in numbers:
+            if type(number) is not int or not 0 <= number < COUNT_LIMIT:
+                raise ValueError("no count of a node")
     return states
 
 

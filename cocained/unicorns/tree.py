@@ -202,15 +202,19 @@ class Tree:
             siblings = self._children.get(parent(state.path))
             if siblings is None:
                 raise UnicornError(f"nothing is above {state.path}")
+            if self._nodes[parent(state.path)].ephemeral:
+                raise UnicornError(f"what is above {state.path} is ephemeral")
             siblings.add(_name(state.path))
             self._children[state.path] = set()
+        elif old.ephemeral != state.ephemeral:
+            raise UnicornError(f"{state.path} is ephemeral, or it is not")
         else:
             self.size -= _weight(old)
         self._nodes[state.path] = state
         self.size += _weight(state)
 
     def _drop(self, path: str) -> None:
-        if path not in self._nodes or self._children[path]:
+        if not path or path not in self._nodes or self._children[path]:
             raise UnicornError(f"{path} cannot be dropped")
         self.size -= _weight(self._nodes.pop(path))
         del self._children[path]
