@@ -10,20 +10,23 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
+import msgpack
 from twisted.trial.unittest import SynchronousTestCase
 from typing_extensions import override
 
 from cocained.apps.documents import Manifest, Profile
+from cocained.clusters.announcement import Announcement
 from cocained.config import NodeConfig, loads
-from cocained.errors import CocainedError, ConfigError
+from cocained.errors import CocainedError, ConfigError, UnicornError
 from cocained.isolates.archive.members import Member
 from cocained.isolates.archive.tree import Tree
 from cocained.isolates.spool import Spool
+from cocained.links.tidings import Reader, Tidings
 from cocained.rpc.codec import Decoder, Frame, Pairs
 from cocained.rpc.headers import Header, HeaderTable
 from cocained.rpc.session import Session
@@ -37,6 +40,8 @@ from cocained.test.fuzz.campaign import (
 )
 from cocained.test.fuzz.targets import CORPUS, NAMES, Violation, inputs, law, load
 from cocained.test.fuzz.wire import canonical
+from cocained.unicorns.journal import JOURNAL, Journal
+from cocained.unicorns.tree import State
 
 #: Files and bytes that are kept for one target: a clone carries them.
 MOST_FILES = 400
@@ -312,6 +317,109 @@ class ArchiveTests(TargetCase, SynchronousTestCase):
                 return super().prepare(archive, *rest)
 
         self.assert_caught(Untidy, "nothing stays")
+
+
+class AnnouncementTests(TargetCase, SynchronousTestCase):
+    """The target ``announcement``."""
+
+    name = "announcement"
+
+    def test_leak(self) -> None:
+        """A reader that lets an error of its library out is found."""
+
+        def read(datagram: bytes) -> Announcement:
+            msgpack.unpackb(datagram, raw=True)
+            return Announcement.from_datagram(datagram)
+
+        self.assert_caught(read, "ExtraData")
+
+    def test_believer(self) -> None:
+        """A reader that believes any address is found."""
+
+        def read(datagram: bytes) -> Announcement:
+            found = Announcement.from_datagram(datagram)
+            return found._replace(endpoints=[(f"{host}%\n", 1) for host, _ in found[1]])
+
+        self.assert_caught(read, "an address can stand in a log")
+
+
+class TidingsTests(TargetCase, SynchronousTestCase):
+    """The target ``tidings``."""
+
+    name = "tidings"
+
+    def test_confused(self) -> None:
+        """A reader that takes one message for another is found."""
+
+        class Confused(Reader):
+            times = 0
+
+            @override
+            def _extra(self, headers: Iterable[Header]) -> Mapping[str, Any]:
+                self.times += 1
+                return {"times": self.times}
+
+        self.assert_caught(Confused, "what is remembered is what was read")
+
+    def test_doubling(self) -> None:
+        """A reader that keeps both of two offers of a name is found."""
+
+        class Doubling(Reader):
+            @override
+            def read(self, args: list[Any], headers: Iterable[Header]) -> Tidings:
+                found = super().read(args, headers)
+                return Tidings(found.uuid, [*found.offers, *found.offers])
+
+        self.assert_caught(Doubling, "no name comes twice")
+
+    def test_leak(self) -> None:
+        """A reader that lets an error of Python out is found."""
+
+        class Trusting(Reader):
+            @override
+            def read(self, args: list[Any], headers: Iterable[Header]) -> Tidings:
+                args[1][0]
+                return super().read(args, headers)
+
+        self.assert_caught(Trusting, "IndexError")
+
+
+class JournalTests(TargetCase, SynchronousTestCase):
+    """The target ``journal``."""
+
+    name = "journal"
+
+    def test_overlooks_damage(self) -> None:
+        """A journal that lets a refused file go is found."""
+
+        class Careless(Journal):
+            @override
+            def _damage(self, at: int) -> UnicornError:
+                os.unlink(os.path.join(self.folder, JOURNAL))
+                return super()._damage(at)
+
+        self.assert_caught(Careless, "FileNotFoundError")
+
+    def test_forgets(self) -> None:
+        """A journal that says that it kept what it did not is found."""
+
+        class Forgetful(Journal):
+            @override
+            def note(self, states: list[State]) -> None:
+                pass
+
+        self.assert_caught(Forgetful, "what was kept is there again")
+
+    def test_keeps_sessions(self) -> None:
+        """A journal that brings ephemeral nodes back is found."""
+
+        class Clinging(Journal):
+            @override
+            def open(self) -> None:
+                self._tree.ephemeral = list  # type: ignore[method-assign]
+                super().open()
+
+        self.assert_caught(Clinging, "sessions of before are over")
 
 
 class LawTests(SynchronousTestCase):

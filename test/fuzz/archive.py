@@ -59,7 +59,7 @@ def check(data: bytes, make: type[Spool] = Spool) -> None:
         content = gzip.compress(content, 1)
     if options & PACKED:
         content = pack(content)
-    with tempfile.TemporaryDirectory(prefix="fuzz", dir=_memory()) as directory:
+    with tempfile.TemporaryDirectory(prefix="fuzz", dir=memory()) as directory:
         top = Path(directory)
         (top / OUTSIDE).write_bytes(b"safe")
         _unpack(top, content, make)
@@ -68,7 +68,7 @@ def check(data: bytes, make: type[Spool] = Spool) -> None:
         law((top / OUTSIDE).stat().st_nlink == 1, "the outside is not linked to")
 
 
-def _memory() -> str | None:
+def memory() -> str | None:
     """Give a directory that is no disk, if there is one."""
     return "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 

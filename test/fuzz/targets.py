@@ -13,7 +13,10 @@ from pathlib import Path
 #: The targets in the order in which they run.  Each is a module of this
 #: package with a ``TARGET``; none is imported before it is needed, since only
 #: what is imported under the eyes of the fuzzer is measured.
-NAMES = ("decoder", "headers", "session", "documents", "config", "archive")
+NAMES = (
+    *("decoder", "headers", "session", "documents", "config", "archive"),
+    *("announcement", "tidings", "journal"),
+)
 
 #: Inputs that are kept with the tests; see :func:`inputs`.
 CORPUS = Path(__file__).absolute().parent / "corpus"
