@@ -175,10 +175,13 @@ class Client:
         except CocainedError as error:
             hint = ""
             if is_unknown_service(error):
+                # A locator is there if it says so: it lacks what it was asked for.
+                lacks = "such service" if service == "locator" else repr(service)
                 hint = (
                     f"the node at {address_text(self.locator.address)} has no"
-                    f" {service!r}: is it in the node's configuration, or is it an"
-                    " app that has to be started?"
+                    f" {lacks}: is it in the node's configuration, or is it an"
+                    " app that has to be started, or a routing group with a member"
+                    " that is not there?"
                 )
             raise ServiceError(service, error, hint) from error
 
