@@ -125,6 +125,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         _GROUPS + "RoutingGroupTests.test_same_router",
         _CLUSTER + "GroupTests.test_refreshed",
         "test_services_continuum.VectorTests.test_seeds_lead_to_points",
+        "test_services_continuum_moves.CanaryTests.test_no_more_moved_than_needed",
+        "test_routing.CanaryTests.test_canary",
     ),
     "3.6": (
         _GROUPS + "GatewayTests.test_b_native",

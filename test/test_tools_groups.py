@@ -62,6 +62,14 @@ class GroupTests(ToolCase):
         self.succeed("group", "refresh")
         self.assertEqual(self.locator.refreshed, [["G"], ["a", "b"]])
 
+    def test_refresh_forgets(self) -> None:
+        """A refresh of all groups names those, too, that only the locator knows."""
+        self.store("groups", "b", {}, "group", "active")
+        self.locator.rings = {"a": [], "b": []}
+        result = self.succeed("group", "refresh", "--json")
+        self.assertEqual(self.locator.refreshed, [["a", "b"]])
+        self.assertEqual(result.json["groups"], ["a", "b"])
+
     def test_edit_is_checked(self) -> None:
         """An edited group is checked like a new one."""
         self.store("groups", "G", {"a": 1}, "group", "active")

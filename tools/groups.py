@@ -53,6 +53,14 @@ def _until_refreshed(name: str) -> str:
     return f"; `cocaine-tool group refresh -n {name}` makes locators heed it"
 
 
+async def _all_names(client: Client) -> list[str]:
+    """Name the groups of the storage, and those that the locator still knows."""
+    from cocained.tools.nodes import known_rings
+
+    stored = await client.store.names(_entity())
+    return sorted({*stored, *await known_rings(client)})
+
+
 @groups.command("create")
 @name_option("the group")
 @click.option(
@@ -129,8 +137,8 @@ async def pop(client: Client, name: str | None, app: str | None) -> None:
 @name_option("the group", "Name of the group; all of them if not given.")
 @action()
 async def refresh(client: Client, name: str | None) -> None:
-    """Make the locator read groups again."""
-    names = [name] if name else await client.store.names(_entity())
+    """Make the locator read groups again, and forget those that are gone."""
+    names = [name] if name else await _all_names(client)
     await client.call("locator", "refresh", names)
     client.output.done(
         f"Refreshed: {', '.join(names) or 'no groups'}",

@@ -134,10 +134,27 @@ async def locate(client: Client, name: str | None) -> None:
 @action()
 async def routing(client: Client, name: str | None) -> None:
     """Show the shares of a routing group."""
+    name = need(name, "name of the routing group", "-n")
+    rings = await known_rings(client)
+    if name not in rings:
+        error = Missing("routing group", name, rings, "cocaine-tool group list")
+        error.hint += (
+            f"; if it was stored a moment ago, refresh the locator:"
+            f" `cocaine-tool group refresh -n {name}`"
+        )
+        raise error
+    client.output.data({name: shares(rings[name])})
+
+
+async def known_rings(client: Client) -> dict[str, Any]:
+    """
+    Ask the locator for the rings of all groups that it knows.
+
+    :raises ToolError: what it answers is something else.
+    """
     from cocained.rpc.calls import END
     from cocained.tools.client import router_name
 
-    name = need(name, "name of the routing group", "-n")
     router = router_name(client.surroundings.now())
     stream = await client.stream("locator", "routing", router, True)
     async with stream:
@@ -147,14 +164,7 @@ async def routing(client: Client, name: str | None) -> None:
     rings = {} if dump is END else plain(dump)
     if not isinstance(rings, dict):
         raise ToolError("the locator did not answer with routing groups")
-    if name not in rings:
-        error = Missing("routing group", name, rings, "cocaine-tool group list")
-        error.hint += (
-            f"; if it was stored a moment ago, refresh the locator:"
-            f" `cocaine-tool group refresh -n {name}`"
-        )
-        raise error
-    client.output.data({name: shares(rings[name])})
+    return rings
 
 
 def shares(ring: Any) -> Mapping[str, float]:

@@ -6,6 +6,7 @@ Nodes that come to rest, by an operator's word or by SIGTERM, while they serve.
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -38,13 +39,14 @@ CHANGES = {
 }
 
 
-def tool(node: LiveNode, *words: str) -> subprocess.Popen[bytes]:
-    """Start ``cocaine-tool`` for a node."""
+def tool(node: LiveNode, *words: str, **environment: str) -> subprocess.Popen[bytes]:
+    """Start ``cocaine-tool`` for a node; *environment* is added to ours."""
     port = str(node.ports["locator"])
     return subprocess.Popen(
         [sys.executable, "-m", "cocained.tools.cli", *words, "--json", "--port", port],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env={**os.environ, **environment},
     )
 
 
