@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import io
 import os
+import sys
 from pathlib import Path
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from cocained.config import loads
+from cocained.tap import check
 from cocained.test.demo_case import COMMON, EXAMPLES, DemoCase
+from cocained.test.test_conventions import NO_CHECKOUT
 
 NAMES = {"10.77.0.1": "one", "10.77.0.2": "two"}
 
@@ -20,6 +25,29 @@ class ClusterDemoCase(DemoCase):
 
     place = EXAMPLES / "cluster"
     package = "cluster_demo"
+
+
+class FileTests(SynchronousTestCase):
+    """``examples/cluster.yaml``."""
+
+    skip = NO_CHECKOUT
+
+    def test_good(self) -> None:
+        """A node can be built from it, as it can from the lines of the README."""
+        printed = io.StringIO()
+        self.patch(sys, "stdout", printed)
+
+        self.assertEqual(check(str(EXAMPLES / "cluster.yaml")), 0)
+
+        self.assertEqual(printed.getvalue(), f"{EXAMPLES / 'cluster.yaml'}: good\n")
+
+    def test_readme(self) -> None:
+        """The README shows the same lines."""
+        readme = (EXAMPLES.parent / "README.rst").read_text()
+        text = (EXAMPLES / "cluster.yaml").read_text()
+        for line in text.splitlines():
+            if line.lstrip().startswith(("gateway:", "cluster:")):
+                self.assertIn(line.strip(), readme)
 
 
 class TableTests(ClusterDemoCase):
