@@ -600,9 +600,15 @@ class FuzzerTests(SynchronousTestCase):
         directory = Path(self.mktemp())
         directory.mkdir()
         shown: list[Report] = []
-        report = fuzz("headers", 1, directory, shown.append)
-        self.assertEqual(report.findings, [])
-        self.assertGreater(report.executions, 10)
-        self.assertGreater(report.coverage, 10)
+        kept: list[Path] = []
+        # A busy machine may try nothing in a second that is not kept already.
+        for _ in range(10):
+            report = fuzz("headers", 1, directory, shown.append)
+            self.assertEqual(report.findings, [])
+            self.assertGreater(report.executions, 10)
+            self.assertGreater(report.coverage, 10)
+            kept = list((directory / "headers").iterdir())
+            if kept:
+                break
+        self.assertTrue(kept)
         self.assertTrue(shown)
-        self.assertTrue(list((directory / "headers").iterdir()))
