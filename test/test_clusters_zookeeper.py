@@ -182,12 +182,23 @@ class AnnouncementTests(_ClusterCase):
             self.assertEqual(self.announced(), [[b"127.0.0.1", 10053]])
 
     def test_of_a_former_life(self) -> None:
-        """An entry that is still there says what holds now, and is made anew."""
+        """An entry of the node's former life is not kept: its end would be ours."""
         self.announce(US, ("10.0.0.1", 1))
         self.start()
-        self.assertEqual(self.announced(), [[b"127.0.0.1", 10053]])
 
-        self.leave(US)
+        entry = self.result_of(MemoryUnicorn.get(self.unicorn, f"{PATH}/{US}"))
+
+        self.assertEqual(entry, ([[b"127.0.0.1", 10053]], 0))
+
+    def test_somebody_elses(self) -> None:
+        """One that somebody makes in our place says what holds for us."""
+        self.start()
+        remove = self.unicorn.remove(f"{PATH}/{US}", -1)
+        made = self.unicorn.create(f"{PATH}/{US}", [["10.0.0.1", 1]])
+        self.result_of(remove)
+        self.result_of(made)
+
+        self.pass_time(10)
 
         self.assertEqual(self.announced(), [[b"127.0.0.1", 10053]])
 

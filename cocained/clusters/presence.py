@@ -61,6 +61,7 @@ class Presence:
         self._asked: Deferred[Any] | None = None
         self._later: IDelayedCall | None = None
         self._value: list[list[Any]] = []
+        self._was_there = False
         #: whether the entry is there, as far as we know
         self.is_there = False
 
@@ -100,18 +101,25 @@ class Presence:
         log.debug("{path} goes with its session", path=self._path, failure=failure)
 
     async def _announce(self) -> None:
+        if not self._was_there:
+            try:
+                # Of a former life, whose session would take it along when it
+                # expires, and everybody would drop us in the midst of our work.
+                await self._unicorn.remove(self._path, -1)
+            except NoNode:
+                pass
         try:
             await self._unicorn.create(self._path, self._value, ephemeral=True)
         except NodeExists:
-            # Ours, and the connection was lost for a while; or a former life's,
-            # of which the session is still to expire.
+            # Ours, and the connection was lost for a while; or somebody else's,
+            # who says that he is us.
             value, version = await self._unicorn.get(self._path)
             if value != self._value and version >= 0:
                 await self._unicorn.put(self._path, self._value, version)
 
     def _announced(self, ignored: None) -> None:
         self._asked = None
-        self.is_there = True
+        self.is_there = self._was_there = True
         self._scope = self._unicorn.subscribe(self._path, self)
         self._tried(None)
 
