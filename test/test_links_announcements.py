@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cocained.apps.service import AppService
 from cocained.errors import InvalidArgument
 from cocained.links import stream as stream_module
 from cocained.links.announcements import (
@@ -15,6 +16,7 @@ from cocained.links.announcements import (
     Announcements,
 )
 from cocained.links.errors import TooManyRemotes
+from cocained.links.link import SERVICE_LIMIT
 from cocained.links.offers import packed_offer
 from cocained.links.tidings import EXTRA_HEADER, GROUPS_LIMIT, Reader, Tidings
 from cocained.rpc.codec import Decoder, unpack
@@ -247,6 +249,23 @@ class RemoteTests(AnnouncingCase):
 
         channels = [[f[0] for f in link.frames()] for link in links]
         self.assertEqual(channels, [[1, 1], [2, 2], [300, 300]])
+
+    def test_thousands(self) -> None:
+        """A node with as many services as one may have can be read by others."""
+        packed = packed_offer(
+            [("10.0.0.1", 1), ("fe80::1", 1)], 1, AppService.protocol.graph
+        )
+        for number in range(SERVICE_LIMIT):
+            self.announcements.set(f"app{number}", packed)
+        session, link = self.remote()
+        self.announcements.listen(B, session, 1, [])
+        self.turn.flush()
+
+        told = self.told(link)
+
+        names = {name for tidings in told for name in tidings.names}
+        self.assertEqual(len(names), SERVICE_LIMIT)
+        self.assertEqual(sum(len(tidings.offers) for tidings in told), SERVICE_LIMIT)
 
     def test_replaced(self) -> None:
         """A second stream of a connection takes over; the first hears nothing."""

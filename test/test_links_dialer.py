@@ -319,6 +319,13 @@ class LimitTests(LineCase):
         """A map of one service too many can still be read, and then be refused."""
         self.assertGreater(ARRAY_LIMIT, SERVICE_LIMIT)
 
+    def test_many_services(self) -> None:
+        """So the head of such a map is no fault."""
+        self.answer = b"\x93\x01\x00\x92\xa6node-a\xdf\x00\x00\x40\x01"
+        self.dial()
+
+        self.assertEqual(self.ear.words, ["reached"])
+
     def test_giant_map(self) -> None:
         """A claim beyond that ends the line when its head arrives."""
         self.answer = b"\x93\x01\x00\x92\xa6node-a\xdf\x00\x01\x00\x00"

@@ -31,6 +31,12 @@ REMOTE_LIMIT = 4096
 #: are meant.  Headers of a frame may have four times as many.
 GROUPS_BYTES = 16384
 
+#: Most bytes of services in one message; what there is to tell beyond it follows
+#: in others.  A node with some thousand services needs several: those who read
+#: them accept 262144 values in a frame, and no value is shorter than a byte.  It
+#: also keeps the moment short in which a reader does nothing else.
+PART_BYTES = 131072
+
 _EMPTY_MAP: Final = b"\x80"
 
 
@@ -53,7 +59,7 @@ class Announcements:
         self._streams: dict[tuple[str, Session], Stream] = {}
         self._closed = False
         # Everything, for those who come before the next change.
-        self._snapshot: Message | None = None
+        self._snapshot: list[Message] = []
 
     def __len__(self) -> int:
         """How many streams there are."""
@@ -87,9 +93,9 @@ class Announcements:
             former.leave()
         self._streams[key] = stream
         log.debug("node {node} listens", node=remote)
-        if self._snapshot is None:
-            self._snapshot = self.message(self._services)
-        stream.write(self._snapshot)
+        self._snapshot = self._snapshot or self.messages(self._services)
+        for message in self._snapshot:
+            stream.write(message)
         return stream
 
     def forget(self, stream: Stream) -> None:
@@ -135,14 +141,25 @@ class Announcements:
             stream.close()
 
     def _tell(self, changes: Mapping[str, bytes]) -> None:
-        self._snapshot = None
-        message = self.message(changes)
+        self._snapshot = []
+        message = self._message(changes)
         # One that is too slow leaves meanwhile.
         for stream in list(self._streams.values()):
             stream.tell(message, changes)
 
-    def message(self, services: Mapping[str, bytes]) -> Message:
-        """Make the write that tells of *services*, name to packed value."""
+    def messages(self, services: Mapping[str, bytes]) -> list[Message]:
+        """Make the writes that tell of *services*, name to packed value."""
+        parts: list[dict[str, bytes]] = [{}]
+        size = 0
+        for name, packed in services.items():
+            size += len(name) + len(packed)
+            if size > PART_BYTES and parts[-1]:
+                parts.append({})
+                size = len(name) + len(packed)
+            parts[-1][name] = packed
+        return list(map(self._message, parts))
+
+    def _message(self, services: Mapping[str, bytes]) -> Message:
         parts = [self._head, self._map_head(len(services))]
         for name, packed in services.items():
             parts += (pack(name), packed)

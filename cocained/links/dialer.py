@@ -105,7 +105,9 @@ class RealLine:
         failures: list[str] = []
         for given in self._endpoints:
             try:
-                connection = await connect(dialer.wiring, [given], dialer.timeout)
+                connection = await connect(
+                    dialer.wiring, [given], dialer.timeout, array_limit=ARRAY_LIMIT
+                )
             except NotConnected as error:
                 failures += error.failures
             else:

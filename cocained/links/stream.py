@@ -169,7 +169,8 @@ class Stream:
         if not self._session.connected:
             return
         if waiting:
-            self.write(self._announcements.message(waiting))
+            for message in self._announcements.messages(waiting):
+                self.write(message)
         if groups is not None:
             self.write(self._announcements.groups_message(groups))
 
