@@ -280,11 +280,12 @@ class LocatorService(Component[LocatorArgs]):
             raise MissingVersion("missing protocol version")
         upstream = Upstream(session, channel, headers)
         withdraw = self._around.offers.publish(Offer(name, endpoints, version, graph))
-        log.info("external service {service} is published", service=name)
+        # Clients may do so as often as they like, and a log is for operators.
+        log.debug("external service {service} is published", service=name)
 
         def unpublish() -> bool:
             withdraw()
-            log.info("external service {service} is withdrawn", service=name)
+            log.debug("external service {service} is withdrawn", service=name)
             return True
 
         upstream.value()

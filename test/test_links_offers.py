@@ -9,8 +9,15 @@ from typing import Any
 
 from twisted.logger import formatEvent
 
-from cocained.errors import CocainedError
-from cocained.links.offers import DuplicateService, Offers, packed_offer
+from cocained.errors import CocainedError, InvalidArgument
+from cocained.links.errors import TooManyServices
+from cocained.links.offers import (
+    OFFER_LIMIT,
+    PUBLISHED_LIMIT,
+    DuplicateService,
+    Offers,
+    packed_offer,
+)
 from cocained.links.tidings import Offer
 from cocained.rpc.codec import unpack
 from cocained.test.links_case import ME, MemoryGateway
@@ -177,6 +184,37 @@ class PublishedTests(OffersCase):
         self.assertEqual(self.told, [])
         self.gateway.refuses = set()
         self.offers.publish(external("ext"))
+
+    def test_too_many(self) -> None:
+        """So many can be published; whoever leaves makes room, once."""
+        withdraw = [
+            self.offers.publish(external(f"ext{number}"))
+            for number in range(PUBLISHED_LIMIT)
+        ]
+
+        error = self.assertRaises(
+            TooManyServices, self.offers.publish, external("more")
+        )
+
+        self.assertIn("through other nodes", str(error))
+        self.offers.expose(local("echo"))
+        withdraw[0]()
+        withdraw[0]()
+        self.offers.publish(external("more"))
+        self.assertRaises(TooManyServices, self.offers.publish, external("yet more"))
+
+    def test_too_large(self) -> None:
+        """A graph that peers could not read is refused."""
+        graph: Any = {0: ("m" * OFFER_LIMIT, {}, {})}
+
+        error = self.assertRaises(
+            InvalidArgument,
+            self.offers.publish,
+            Offer("ext", [("192.0.2.9", 9)], 1, graph),
+        )
+
+        self.assertIn(f"the limit is {OFFER_LIMIT}", str(error))
+        self.assertEqual(self.told, [])
 
     def test_local_comes_second(self) -> None:
         """A local service of a published name waits for the publisher to go."""

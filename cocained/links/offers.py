@@ -14,14 +14,23 @@ from typing import Any
 
 from twisted.logger import Logger
 
-from cocained.errors import Category, CocainedError, LocatorCode
+from cocained.errors import Category, CocainedError, InvalidArgument, LocatorCode
 from cocained.interfaces import IGateway
 from cocained.links.announcements import Announcements
+from cocained.links.errors import TooManyServices
 from cocained.links.tidings import Offer
 from cocained.rpc.codec import pack
 from cocained.rpc.graph import Root
 
 log = Logger()
+
+#: Most services that are published through a node.  Its peers take no more than
+#: 16384 from one node, and what clients publish must not push its own out.
+PUBLISHED_LIMIT = 4096
+
+#: Most bytes of what is said of one: a usual graph has a hundred or two, and the
+#: frames of peers must bear it.
+OFFER_LIMIT = 65536
 
 
 class DuplicateService(CocainedError):
@@ -55,6 +64,7 @@ class Offers:
         self._gateway = gateway
         self._announcements = announcements
         self._hidden = frozenset(hidden)
+        self._published = 0
         # By name, the owner first.
         self._offers: dict[str, list[Offer]] = {}
         self._local: dict[str, Offer] = {}
@@ -93,9 +103,12 @@ class Offers:
         Offer a service that is published through this node.
 
         :returns: withdraws it.
+        :raises TooManyServices: see :data:`PUBLISHED_LIMIT`.
+        :raises InvalidArgument: see :data:`OFFER_LIMIT`.
         :raises DuplicateService: there is one of that name, and a gateway.
         :raises CocainedError: the gateway refuses it.
         """
+        self._check(offer)
         waiting = self._offers.get(offer.name, [])
         if self._gateway is not None:
             if waiting:
@@ -109,18 +122,43 @@ class Offers:
                 service=offer.name,
             )
         self._offers.setdefault(offer.name, []).append(offer)
+        self._published += 1
         if not waiting:
             self._announce(offer)
-        return lambda: self._withdraw(offer, 0, {})
+        return lambda: self._unpublish(offer)
 
-    def _withdraw(self, offer: Offer, version: int, graph: Root) -> None:
+    def _check(self, offer: Offer) -> None:
+        if self._published >= PUBLISHED_LIMIT:
+            raise TooManyServices(
+                f"{PUBLISHED_LIMIT} services are published through this node already,"
+                " the limit; publish some through other nodes"
+            )
+        size = len(packed_offer(offer.endpoints, offer.version, offer.graph))
+        if size > OFFER_LIMIT:
+            raise InvalidArgument(
+                f"endpoints and graph have {size} bytes, the limit is {OFFER_LIMIT}"
+            )
+
+    def _unpublish(self, offer: Offer) -> None:
+        if self._withdraw(offer, 0, {}):
+            self._published -= 1
+
+    def _withdraw(self, offer: Offer, version: int, graph: Root) -> bool:
+        """Take an offer back; says whether it was there."""
         waiting = self._offers.get(offer.name, [])
-        places = [at for at, other in enumerate(waiting) if other is offer]
-        if not places:
-            return
-        del waiting[places[0]]
-        if places[0]:
-            return  # somebody else is the owner
+        # Those who came first go first when all go at once.
+        at = next((at for at, other in enumerate(waiting) if other is offer), None)
+        if at is None:
+            return False
+        del waiting[at]
+        if not at:
+            self._leave(offer, waiting, version, graph)
+        return True
+
+    def _leave(
+        self, offer: Offer, waiting: list[Offer], version: int, graph: Root
+    ) -> None:
+        """The owner of a name is gone; the next one has it, if there is one."""
         if self._gateway is not None:
             self._gateway.cleanup(self._uuid, offer.name)
         if waiting:
