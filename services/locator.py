@@ -280,12 +280,11 @@ class LocatorService(Component[LocatorArgs]):
             raise MissingVersion("missing protocol version")
         upstream = Upstream(session, channel, headers)
         withdraw = self._around.offers.publish(Offer(name, endpoints, version, graph))
-        # Clients may do so as often as they like, and a log is for operators.
-        log.debug("external service {service} is published", service=name)
+        log.info("external service {service} is published", service=name)
 
         def unpublish() -> bool:
             withdraw()
-            log.debug("external service {service} is withdrawn", service=name)
+            log.info("external service {service} is withdrawn", service=name)
             return True
 
         upstream.value()

@@ -35,7 +35,7 @@ from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import INode
 from cocained.storages.lines import Lost
 from cocained.storages.names import MAX_FOUND
-from cocained.storages.remote import RemoteStorage, Work
+from cocained.storages.remote import MaxLoad, RemoteStorage, Threads, Work
 from cocained.storages.texts import from_text, to_text
 
 #: Default of ``max-object``.
@@ -68,13 +68,8 @@ class MongoArgs(
     database: Annotated[
         str, Meta(min_length=1, max_length=63, description="The database.")
     ] = "cocaine"
-    threads: Annotated[
-        int, Meta(ge=1, le=64, description="Connections, and threads.")
-    ] = 4
-    max_load: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Operations that may wait at one time."),
-    ] = 1000
+    threads: Threads = 4
+    max_load: MaxLoad = 1000
     timeout: Annotated[
         float,
         Meta(

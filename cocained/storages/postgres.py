@@ -32,7 +32,7 @@ from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import INode, IStorage
 from cocained.storages.lines import Lost
 from cocained.storages.names import MAX_FOUND, Intent
-from cocained.storages.remote import Connection, RemoteStorage, Work
+from cocained.storages.remote import Connection, MaxLoad, RemoteStorage, Threads, Work
 from cocained.storages.tables import Columns, Table
 from cocained.storages.texts import from_text, to_text
 from cocained.versions import version_of
@@ -118,13 +118,8 @@ class PostgresArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             " comes from the ``PG…`` variables and from ``~/.pgpass``.",
         ),
     ] = ""
-    pool_size: Annotated[
-        int, Meta(ge=1, le=64, description="Connections, and threads.")
-    ] = 4
-    max_load: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Operations that may wait at one time."),
-    ] = MAX_LOAD
+    pool_size: Threads = 4
+    max_load: MaxLoad = MAX_LOAD
     timeout: Annotated[
         float,
         Meta(

@@ -33,7 +33,7 @@ from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import INode
 from cocained.storages.lines import Lost
 from cocained.storages.names import MAX_FOUND
-from cocained.storages.remote import RemoteStorage, Work
+from cocained.storages.remote import MaxLoad, RemoteStorage, Threads, Work
 
 #: Default of ``max-object``.  Redis keeps all in memory and copies a blob in one
 #: go, while everybody waits; its own limit is 512 MiB.
@@ -85,13 +85,8 @@ class RedisArgs(
             description="Copies that must have a write before it is acknowledged.",
         ),
     ] = 0
-    threads: Annotated[
-        int, Meta(ge=1, le=64, description="Connections, and threads.")
-    ] = 4
-    max_load: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Operations that may wait at one time."),
-    ] = 1000
+    threads: Threads = 4
+    max_load: MaxLoad = 1000
     timeout: Annotated[
         float,
         Meta(

@@ -12,9 +12,10 @@ from __future__ import annotations
 import errno
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Annotated, Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
+from msgspec import Meta
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -79,6 +80,16 @@ class Connection(Protocol):
 
     def interrupt(self) -> None:
         """See :meth:`cocained.storages.lines.Closable.interrupt`."""
+
+
+#: How many connections there are, each with a thread; an argument of all types.
+Threads = Annotated[int, Meta(ge=1, le=64, description="Connections, and threads.")]
+
+#: Likewise, how many operations wait at the most.
+MaxLoad = Annotated[
+    int,
+    Meta(ge=1, le=1_000_000, description="Operations that may wait at one time."),
+]
 
 
 class Work(NamedTuple):

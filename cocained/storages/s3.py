@@ -34,7 +34,7 @@ from typing_extensions import override
 from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import INode
 from cocained.storages.names import MAX_FOUND, RESERVED
-from cocained.storages.remote import RemoteStorage, Work
+from cocained.storages.remote import MaxLoad, RemoteStorage, Threads, Work
 from cocained.storages.s3_refusals import is_missing, translated
 
 #: Default of ``max-object``; one request may carry 5 GiB, and memory must, too.
@@ -89,13 +89,8 @@ class S3Args(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="ke
     secret_access_key: Annotated[
         str | None, Meta(description="The secret of that key.")
     ] = None
-    threads: Annotated[
-        int, Meta(ge=1, le=64, description="Connections, and threads.")
-    ] = 4
-    max_load: Annotated[
-        int,
-        Meta(ge=1, le=1_000_000, description="Operations that may wait at one time."),
-    ] = 1000
+    threads: Threads = 4
+    max_load: MaxLoad = 1000
     timeout: Annotated[
         float,
         Meta(
