@@ -22,7 +22,20 @@ class NoArgs(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 A = TypeVar("A", bound=msgspec.Struct)
 
 
-class Component(Generic[A]):
+class Still:
+    """What has nothing to start, nothing to let go and nothing to finish."""
+
+    def start(self) -> Deferred[None] | None:
+        return None
+
+    def stop(self) -> Deferred[None] | None:
+        return None
+
+    def drain(self) -> Deferred[None] | None:
+        return None
+
+
+class Component(Still, Generic[A]):
     """
     A component with nothing to start and nothing to let go.
 
@@ -40,12 +53,3 @@ class Component(Generic[A]):
         self.node = node
         self.name = name
         self.args = args
-
-    def start(self) -> Deferred[None] | None:
-        return None
-
-    def stop(self) -> Deferred[None] | None:
-        return None
-
-    def drain(self) -> Deferred[None] | None:
-        return None

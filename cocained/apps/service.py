@@ -9,10 +9,10 @@ from collections.abc import Callable
 from typing import Any
 from typing import Protocol as Role
 
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cocained.apps.invocation import Invocation
+from cocained.component import Still
 from cocained.interfaces import IBehindDoors, IDoor
 from cocained.rpc.arguments import Signature, blob, integer, optional
 from cocained.rpc.dispatch import Protocol
@@ -63,7 +63,7 @@ def population_control(app: Served, session: Session, channel: int) -> Downstrea
 
 
 @implementer(IBehindDoors)
-class AppService:
+class AppService(Still):
     """
     Version 1: enqueue, info, control.
 
@@ -75,15 +75,6 @@ class AppService:
     def __init__(self, app: Served) -> None:
         self.name = app.name
         self._app = app
-
-    def start(self) -> Deferred[None] | None:
-        return None
-
-    def stop(self) -> Deferred[None] | None:
-        return None
-
-    def drain(self) -> Deferred[None] | None:
-        return None
 
     def seen_from(self, door: IDoor, walled: bool) -> Any:
         """Others' workers may ask it; how it is run is none of their business."""

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Protocol as Role
 
-from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
+from cocained.component import Still
 from cocained.interfaces import IRemoteService
 from cocained.rpc.arguments import optional, text
 from cocained.rpc.dispatch import Protocol
@@ -28,7 +28,7 @@ class Shown(Role):
 
 
 @implementer(IRemoteService)
-class InfoService:
+class InfoService(Still):
     """
     Version 1: info, peers, apps.
 
@@ -40,15 +40,6 @@ class InfoService:
 
     def __init__(self, gateway: Shown) -> None:
         self._gateway = gateway
-
-    def start(self) -> Deferred[None] | None:
-        return None
-
-    def stop(self) -> Deferred[None] | None:
-        return None
-
-    def drain(self) -> Deferred[None] | None:
-        return None
 
     @protocol.method(0)
     def info(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred, succeed
 from zope.interface import implementer
 
+from cocained.component import Still
 from cocained.errors import (
     AppStopped,
     Category,
@@ -263,7 +264,7 @@ class VirtualApp:
 
 
 @implementer(IRemoteService)
-class VirtualService:
+class VirtualService(Still):
     """
     What an app offers; requests are relayed and the rest is not.
 
@@ -275,15 +276,6 @@ class VirtualService:
     def __init__(self, app: VirtualApp) -> None:
         self.name = f"virtual::{app.name}"
         self._app = app
-
-    def start(self) -> Deferred[None] | None:
-        return None
-
-    def stop(self) -> Deferred[None] | None:
-        return None
-
-    def drain(self) -> Deferred[None] | None:
-        return None
 
     @protocol.stream(
         0, blob, optional(blob, b""), dispatch=STREAMING, upstream=STREAMING
