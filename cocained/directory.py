@@ -8,9 +8,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import random
-from collections import deque
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -35,6 +33,7 @@ from cocained.interfaces import (
     IRemoteService,
     Withdrawn,
 )
+from cocained.ports import Ports
 from cocained.reservation import Reservation
 from cocained.rpc.dispatch import Dispatch
 from cocained.rpc.graph import Root
@@ -58,48 +57,6 @@ class Exposed(NamedTuple):
     port: IListeningPort
     number: int
     announced: bool
-
-
-class Ports:
-    """
-    The ports of the services: pinned, shared, or the system's choice
-    (protocol.md §12.4).
-
-    :param pinned: service name to port.
-    :param shared: first port, and the one behind the last; equal for none.
-    """
-
-    def __init__(self, pinned: Mapping[str, int], shared: tuple[int, int]) -> None:
-        self._pinned = dict(pinned)
-        numbers = [n for n in range(*shared) if n not in self._pinned.values()]
-        random.shuffle(numbers)
-        self._free = deque(numbers)
-        #: whether there is a range to take ports from
-        self.limited = shared[1] > shared[0]
-
-    def candidates(self, name: str) -> list[int]:
-        """
-        The ports to try for a service, in order; 0 is the system's choice.
-
-        :raises CocainedError: all are taken.
-        """
-        if name in self._pinned:
-            return [self._pinned[name]]
-        if not self.limited:
-            return [0]
-        if not self._free:
-            raise _no_ports(name)
-        return list(self._free)
-
-    def take(self, number: int) -> None:
-        """*number* is in use."""
-        if number in self._free:
-            self._free.remove(number)
-
-    def release(self, number: int) -> None:
-        """*number* may be used again, after all others."""
-        if self.limited and number not in self._pinned.values():
-            self._free.append(number)
 
 
 @implementer(IDirectory)
@@ -401,10 +358,4 @@ def _not_to_be_had(name: str, interface: str, port: int, code: int) -> StorageEr
         f"service {name!r} cannot listen at {interface} port {port}:"
         f" {os.strerror(code)}; is another node running, or the port in use? see"
         " network.pinned",
-    )
-
-
-def _no_ports(name: str) -> CocainedError:
-    return CocainedError(
-        f"no ports left for allocation: service {name!r} needs one; see network.shared"
     )

@@ -29,7 +29,7 @@ from zope.interface import implementer
 from cocained._version import __version__
 from cocained.bounded import BoundedStorage
 from cocained.config import ComponentConfig, NodeConfig
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.draining import Draining
 from cocained.errors import AppStopped, CocainedError, ConfigError, NotDrained
 from cocained.interfaces import (
@@ -42,6 +42,7 @@ from cocained.interfaces import (
     IUnicorn,
 )
 from cocained.overview import overview
+from cocained.ports import Ports
 from cocained.repository import Repository
 from cocained.rpc.wire import Limits, Wiring, numeric_addresses
 

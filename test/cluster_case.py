@@ -13,9 +13,10 @@ from zope.interface import implementer
 
 from cocained.component import Component, NoArgs
 from cocained.config import convert
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.errors import ServiceNotAvailable
 from cocained.interfaces import INode, IReactor, IRemoteService, IStorage
+from cocained.ports import Ports
 from cocained.repository import Entry, Repository
 from cocained.rpc.client import Locator
 from cocained.rpc.dispatch import Protocol

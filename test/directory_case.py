@@ -11,9 +11,10 @@ from typing import Any, cast
 from zope.interface import implementer
 
 from cocained.component import Component, NoArgs
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.errors import CocainedError
 from cocained.interfaces import IExposure
+from cocained.ports import Ports
 from cocained.rpc.arguments import blob
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.wire import Limits, Wiring

@@ -24,7 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from cocained.component import Component, NoArgs
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.errors import ConfigError, StorageError
 from cocained.interfaces import (
     IGateway,
@@ -33,6 +33,7 @@ from cocained.interfaces import (
     IWorkerHandle,
     IWorkerObserver,
 )
+from cocained.ports import Ports
 from cocained.repository import Entry, Repository
 from cocained.rpc.codec import Decoder, Pairs, pack
 from cocained.rpc.dispatch import Dispatch

@@ -22,10 +22,11 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from cocained.component import Component, NoArgs
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.door import PATH_LIMIT, Access, Door
 from cocained.errors import CocainedError, DoorError, StorageError
 from cocained.interfaces import IBehindDoors, IDoor, IRemoteService
+from cocained.ports import Ports
 from cocained.rpc.codec import pack
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.view import View

@@ -13,10 +13,11 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from cocained.component import Component, NoArgs
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.draining import Draining, State
 from cocained.errors import NotDrained
 from cocained.interfaces import IRemoteService, IReporter, IResumable
+from cocained.ports import Ports
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.wire import Wiring
 from cocained.test.directory_case import Recorder

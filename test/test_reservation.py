@@ -14,8 +14,9 @@ from typing import Any, cast
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from cocained.directory import Directory, Ports
+from cocained.directory import Directory
 from cocained.errors import CocainedError, StorageError
+from cocained.ports import Ports
 from cocained.reservation import Reservation
 from cocained.rpc.wire import Wiring
 from cocained.test.service_case import PortReactor
