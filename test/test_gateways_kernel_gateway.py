@@ -281,6 +281,11 @@ class AnnouncementTests(_GatewayCase):
             ["3", "7", "0", "3", "3", "3", "3", "3"],
         )
         self.assertEqual(len(events), 5)
+        self.announce(gateway, "n4", "other", extra={"x-cocained-weight": -1})
+        self.assertEqual(len(events), 5, "a node is told of once")
+        gateway.cleanup("n4")
+        self.announce(gateway, "n4", extra={"x-cocained-weight": -1})
+        self.assertEqual(len(events), 6)
         self.assertIn("no number of 0 to 65535", formatEvent(events[0]))
 
     def test_cluster(self) -> None:
@@ -396,15 +401,18 @@ class AnnouncementTests(_GatewayCase):
         self.assertEqual(len(self.destinations()), 2)
         self.assertIn("more than 2 nodes carry 'app'", gateway.report()["problem"])
 
-    def test_unplaced_limit(self) -> None:
-        """A report names so many, however much is wrong."""
-        self.patch(module, "UNPLACED_LIMIT", 3)
+    def test_unplaced_and_gone(self) -> None:
+        """What is not there any more is no problem any more."""
         self.node.directory.free = []
         gateway = self.begin()
-        for number in range(10):
-            self.announce(gateway, name=f"app{number}")
+        self.announce(gateway)
+        self.announce(gateway, name="other")
 
-        self.assertEqual(gateway.report()["unplaced"], ["app0", "app1", "app2"])
+        gateway.cleanup("a", "other")
+        self.assertEqual(gateway.report()["unplaced"], ["app"])
+        gateway.cleanup("a")
+
+        self.assertEqual(gateway.report()["problem"], "")
 
 
 class ForceTests(_GatewayCase):

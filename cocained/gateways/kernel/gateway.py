@@ -24,6 +24,7 @@ from cocained.gateways.kernel.ownership import Ownership
 from cocained.gateways.kernel.plan import Endpoint, Plan, takes_connections, text
 from cocained.gateways.kernel.program import ProgramRunner, Runner
 from cocained.gateways.kernel.table import Copy, Table, is_v6
+from cocained.gateways.kernel.unplaced import Unplaced
 from cocained.interfaces import INode
 
 #: Key of an announcement's extra values: the weight of the node that made it.
@@ -39,9 +40,6 @@ IDLE_LIMIT: Final = 1024
 
 #: Nodes that may carry one service.  Beyond it further ones are not used.
 COPIES_LIMIT: Final = 4096
-
-#: Names that a report lists, of services for which there was no port.
-UNPLACED_LIMIT: Final = 100
 
 #: Whether this machine passes packets on.
 FORWARDING: Final = {
@@ -126,7 +124,9 @@ class KernelGateway(Component[A]):
         self._answers: dict[str, Remote | None] = {}
         #: names that port reservations have, by service
         self._reserved: dict[str, str] = {}
-        self._unplaced: dict[str, str] = {}
+        self._unplaced = Unplaced(name)
+        #: nodes whose weight is none, and who were told of
+        self._misweighted: set[str] = set()
         self._departure: IDelayedCall | None = None
 
     # What the kinds of balancers differ in
@@ -172,12 +172,12 @@ class KernelGateway(Component[A]):
     def report(self) -> Mapping[str, Any]:
         plan = self._table.plan()
         problems = [self._convergence.problem]
-        problems += list(dict.fromkeys(self._unplaced.values()))
+        problems += self._unplaced.reasons
         return {
             "services": len(self._table),
             "destinations": sum(len(to) for to in plan.values()),
             "down": [text(each) for each in self._table.down()],
-            "unplaced": sorted(self._unplaced),
+            "unplaced": self._unplaced.names,
             "runs": self._convergence.runs,
             "pending": self._convergence.is_pending,
             "forwards": _forwards(),
@@ -224,9 +224,10 @@ class KernelGateway(Component[A]):
         if service is not None and uuid in service.copies:
             raise DuplicateRemote(f"service {name!r} of node {uuid} is known already")
         if service is not None and len(service.copies) >= COPIES_LIMIT:
-            self._skip(name, f"more than {COPIES_LIMIT} nodes carry {name!r}")
+            reason = f"more than {COPIES_LIMIT} nodes carry {name!r}"
+            self._unplaced.skip(uuid, name, reason)
             return
-        if service is None and not self._open(name, version):
+        if service is None and not self._open(uuid, name, version):
             return
         opened = self._table.get(name)
         assert opened is not None
@@ -239,13 +240,14 @@ class KernelGateway(Component[A]):
             if is_v6(each) in families and each not in mine
         }
         if not fitting:
-            self._skip(
+            self._unplaced.skip(
+                uuid,
                 name,
                 f"node {uuid} offers {name!r} at no address that this node can"
                 " forward to; see network.endpoint and network.hostname",
             )
             return
-        self._unplaced.pop(name, None)
+        self._unplaced.placed(name)
         copy = Copy(tuple(fitting.values()), weight)
         self._table.announce(uuid, name, copy, version, graph, self._now())
         for endpoint in copy.endpoints:
@@ -253,6 +255,9 @@ class KernelGateway(Component[A]):
         self._changed()
 
     def cleanup(self, uuid: str, name: str | None = None) -> None:
+        if name is None:
+            self._misweighted.discard(uuid)
+        self._unplaced.forget(uuid, name)
         gone = self._table.withdraw(uuid, name, self._now())
         for copy in gone:
             for endpoint in copy.endpoints:
@@ -286,13 +291,13 @@ class KernelGateway(Component[A]):
 
     # Virtual services
 
-    def _open(self, name: str, version: int) -> bool:
+    def _open(self, uuid: str, name: str, version: int) -> bool:
         """Make room for a service; says whether there was any."""
         reserved = f"{name}@{version}:virtual"
         try:
             endpoints = self._reserve(reserved)
         except CocainedError as error:
-            self._skip(name, error.reason)
+            self._unplaced.skip(uuid, name, error.reason)
             return False
         first: dict[bool, Endpoint] = {}
         for endpoint in endpoints:
@@ -318,22 +323,16 @@ class KernelGateway(Component[A]):
         self._answers.pop(name, None)
         self.node.directory.release(self._reserved.pop(name))
 
-    def _skip(self, name: str, reason: str) -> None:
-        log.warn(
-            "gateway {gateway} does not balance {service}: {reason}",
-            gateway=self.name,
-            service=name,
-            reason=reason,
-        )
-        if len(self._unplaced) < UNPLACED_LIMIT:
-            self._unplaced[name] = reason
-
     def _weight(self, uuid: str, extra: Mapping[str, Any]) -> int:
         weight = extra.get(WEIGHT_KEY, self.args.weight)
         if type(weight) is int and 0 <= weight <= WEIGHT_LIMIT:
             return weight
+        if uuid in self._misweighted:
+            return self.args.weight
+        # Told once for all its services.
+        self._misweighted.add(uuid)
         log.warn(
-            "gateway {gateway}: node {uuid} has the weight {weight!r}, which is no"
+            "gateway {gateway}: node {uuid} has the weight {weight!r:.100}, which is no"
             " number of 0 to {limit}; {default} is taken",
             gateway=self.name,
             uuid=uuid,
