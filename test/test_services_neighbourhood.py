@@ -179,12 +179,12 @@ class TwoNodesTests(ClusterCase):
         self.assertFalse(self.knows(self.two, "ext"))
 
     def test_crowded(self) -> None:
-        """A node with thousands of services tells them in one message, of megabytes."""
+        """A node with thousands of services tells them all, in megabytes."""
         graph: Any = {0: ("m" * 200, {}, {})}
         three = self.node(3)
         for number in range(5000):
             name = f"service-{number}"
-            three.locator._around.offers.publish(
+            three.locator._around.offers.expose(
                 Offer(name, [("192.0.2.3", 1)], 1, graph)
             )
 
