@@ -13,6 +13,7 @@ from cocained.links import stream as stream_module
 from cocained.links.announcements import (
     GROUPS_BYTES,
     REMOTE_LIMIT,
+    SHARE_LIMIT,
     Announcements,
 )
 from cocained.links.errors import TooManyRemotes
@@ -366,17 +367,38 @@ class LimitTests(AnnouncingCase):
 
     def test_too_many(self) -> None:
         """There is a limit to remotes; those that are known may come again."""
-        session, _ = self.remote()
         for number in range(REMOTE_LIMIT):
+            if not number % SHARE_LIMIT:
+                session, _ = self.remote()
             self.announcements.listen(f"node-{number}", session, number + 1, [])
+        other, _ = self.remote()
+
+        error = self.assertRaises(
+            TooManyRemotes, self.announcements.listen, "more", other, 9999, []
+        )
+
+        self.assertEqual((error.category, error.code), (0x51FF, 2))
+        self.announcements.listen(f"node-{number}", session, 10_000, [])
+        self.assertEqual(len(self.announcements), REMOTE_LIMIT)
+
+    def test_share(self) -> None:
+        """One connection cannot take the places of all others."""
+        session, _ = self.remote()
+        streams = [
+            self.announcements.listen(f"node-{number}", session, number + 1, [])
+            for number in range(SHARE_LIMIT)
+        ]
 
         error = self.assertRaises(
             TooManyRemotes, self.announcements.listen, "more", session, 9999, []
         )
 
-        self.assertEqual((error.category, error.code), (0x51FF, 2))
-        self.announcements.listen("node-7", session, 10_000, [])
-        self.assertEqual(len(self.announcements), REMOTE_LIMIT)
+        self.assertIn("over this connection", str(error))
+        other, _ = self.remote()
+        self.announcements.listen("more", other, 1, [])
+        assert streams[0] is not None
+        streams[0].discard(TooManyRemotes("gone"))
+        self.announcements.listen("more", session, 10_000, [])
 
 
 class GroupTests(AnnouncingCase):

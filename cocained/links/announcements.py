@@ -9,6 +9,7 @@ references to the same bytes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -26,6 +27,10 @@ log = Logger()
 
 #: Most remotes that are told: as many as may be listened to.
 REMOTE_LIMIT = 4096
+
+#: Most of them on one connection.  A node has one; whoever says many uuids must not
+#: take the places of all nodes.
+SHARE_LIMIT = 16
 
 #: Most bytes of refreshed groups' names in one message; beyond it all groups
 #: are meant.  Headers of a frame may have four times as many.
@@ -57,6 +62,7 @@ class Announcements:
         # By who listens and over which connection: whoever says another's uuid,
         # by mistake or not, must not take away what that one hears.
         self._streams: dict[tuple[str, Session], Stream] = {}
+        self._shares: Counter[Session] = Counter()
         self._closed = False
         # Everything, for those who come before the next change.
         self._snapshot: list[Message] = []
@@ -83,14 +89,16 @@ class Announcements:
         check_name(remote, "the uuid of a node")
         key = remote, session
         former = self._streams.get(key)
-        if former is None and len(self._streams) >= REMOTE_LIMIT:
-            raise TooManyRemotes(f"{REMOTE_LIMIT} nodes listen already, the limit")
+        if former is None:
+            self._check_room(session)
         stream = Stream(self, remote, session, channel, headers)
         if self._closed:
             stream.close()
             return None
         if former is not None:
             former.leave()
+        else:
+            self._shares[session] += 1
         self._streams[key] = stream
         log.debug("node {node} listens", node=remote)
         self._snapshot = self._snapshot or self.messages(self._services)
@@ -98,10 +106,21 @@ class Announcements:
             stream.write(message)
         return stream
 
+    def _check_room(self, session: Session) -> None:
+        if len(self._streams) >= REMOTE_LIMIT:
+            raise TooManyRemotes(f"{REMOTE_LIMIT} nodes listen already, the limit")
+        if self._shares[session] >= SHARE_LIMIT:
+            raise TooManyRemotes(
+                f"{SHARE_LIMIT} nodes listen over this connection already, the limit"
+            )
+
     def forget(self, stream: Stream) -> None:
         """*stream* has nobody at its end any more."""
         if self._streams.get(stream.key) is stream:
             del self._streams[stream.key]
+            self._shares[stream.session] -= 1
+            if not self._shares[stream.session]:
+                del self._shares[stream.session]
             log.debug("node {node} listens no more", node=stream.remote)
 
     def set(self, name: str, packed: bytes) -> None:
@@ -137,6 +156,7 @@ class Announcements:
         """Say to everybody that nothing more will be said, from now on."""
         self._closed = True
         streams, self._streams = self._streams, {}
+        self._shares.clear()
         for stream in streams.values():
             stream.close()
 

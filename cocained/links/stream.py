@@ -71,10 +71,10 @@ class Stream:
         "_channel",
         "_groups",
         "_halted",
-        "_session",
         "_trace",
         "_waiting",
         "remote",
+        "session",
     )
 
     def __init__(
@@ -86,7 +86,7 @@ class Stream:
         headers: Iterable[Header],
     ) -> None:
         self._announcements = announcements
-        self._session = session
+        self.session = session
         self._channel = channel
         self._trace = Trace.from_headers(headers)
         self._halted = False
@@ -98,11 +98,11 @@ class Stream:
     @property
     def key(self) -> tuple[str, Session]:
         """Who listens, and over which connection."""
-        return self.remote, self._session
+        return self.remote, self.session
 
     def write(self, message: Message) -> None:
         """Send a message whether there is room for it or not."""
-        self._session.send(message.frame(self._channel, self._trace))
+        self.session.send(message.frame(self._channel, self._trace))
 
     def tell(self, message: Message, changes: Mapping[str, bytes]) -> None:
         """
@@ -115,7 +115,7 @@ class Stream:
             return
         self._waiting.update(changes)
         if len(self._waiting) > WAITING_LIMIT:
-            self._session.hang_up(
+            self.session.hang_up(
                 RemoteTooSlow("the connection is not read while services change")
             )
 
@@ -139,15 +139,15 @@ class Stream:
                 self._groups = {}
 
     def _wait(self) -> bool:
-        if self._session.congested and not self._halted:
-            self._session.hold(self)
+        if self.session.congested and not self._halted:
+            self.session.hold(self)
         return self._halted
 
     def leave(self) -> None:
         """Say nothing more, not even what has waited."""
         self._waiting = {}
         self._groups = None
-        session = self._session
+        session = self.session
         if session.channels.get(self._channel) is self:
             del session.channels[self._channel]
         session.let_go(self)
@@ -155,7 +155,7 @@ class Stream:
     def close(self) -> None:
         """Say that nothing more will be said."""
         self.leave()
-        self._session.send(encode(self._channel, CLOSE, [], encode_trace(self._trace)))
+        self.session.send(encode(self._channel, CLOSE, [], encode_trace(self._trace)))
 
     # Source, for the session
 
@@ -166,7 +166,7 @@ class Stream:
         self._halted = False
         waiting, self._waiting = self._waiting, {}
         groups, self._groups = self._groups, None
-        if not self._session.connected:
+        if not self.session.connected:
             return
         if waiting:
             for message in self._announcements.messages(waiting):
@@ -178,7 +178,7 @@ class Stream:
 
     def message(self, kind: int, args: list[Any], headers: list[Header]) -> None:
         # The input half of this channel is over; nothing is expected on it.
-        self._session.dropped += 1
+        self.session.dropped += 1
 
     def discard(self, error: CocainedError) -> None:
         self._announcements.forget(self)
