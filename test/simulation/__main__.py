@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 from rich.progress import (
@@ -22,15 +22,20 @@ from rich.progress import (
 )
 
 from cocained.test.simulation.runner import (
+    PORTION,
     Failing,
     Totals,
     play,
+    portion,
     silence,
     simulate,
     undisturbed,
 )
 
 OK, FAILED = 0, 1
+
+#: How it is called.
+PROGRAM = "python -m cocained.test.simulation"
 
 #: Failing runs after which no more are made.
 ENOUGH = 3
@@ -47,7 +52,7 @@ def positive(text: str) -> int:
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m cocained.test.simulation",
+        prog=PROGRAM,
         description="Put the engine through many storms; each is decided by its seed.",
     )
     parser.add_argument(
@@ -72,8 +77,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def run_all(console: Console, options: argparse.Namespace) -> Totals:
-    """Make the runs, show how far they are, and which fail."""
+def run_all(
+    console: Console,
+    options: argparse.Namespace,
+    make: Callable[[Sequence[int]], Totals] = portion,
+    size: int = PORTION,
+) -> Totals:
+    """
+    Make the runs, show how far they are, and which fail.
+
+    :param make: makes some of them.
+    :param size: how many.
+    """
     seeds = range(options.first, options.first + options.seeds)
     totals = Totals()
     progress = Progress(
@@ -86,7 +101,7 @@ def run_all(console: Console, options: argparse.Namespace) -> Totals:
     )
     with progress:
         task = progress.add_task("seeds", total=len(seeds))
-        for some in simulate(seeds, options.jobs):
+        for some in simulate(seeds, options.jobs, make, size):
             totals.add(some)
             progress.advance(task, some.runs)
             if len(totals.failing) >= ENOUGH:
@@ -123,14 +138,18 @@ def _ordered(counts: Counter[str]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
 
-def show_failing(console: Console, failing: Failing) -> None:
-    """Say what broke, and how to see it again."""
+def show_failing(console: Console, failing: Failing, program: str = PROGRAM) -> None:
+    """
+    Say what broke, and how to see it again.
+
+    :param program: what to call for that.
+    """
     console.rule(f"seed {failing.seed}")
     for line in failing.trace:
         console.out(line, highlight=False)
     console.out(f"seed {failing.seed}: {failing.reason}", highlight=False)
     console.out(
-        f"replay: python -m cocained.test.simulation --seed {failing.seed} --trace",
+        f"replay: {program} --seed {failing.seed} --trace",
         highlight=False,
     )
 

@@ -146,19 +146,26 @@ def silence() -> None:
     globalLogBeginner.beginLoggingTo([], redirectStandardIO=False, discardBuffer=True)
 
 
-def simulate(seeds: Sequence[int], jobs: int) -> Iterator[Totals]:
+def simulate(
+    seeds: Sequence[int],
+    jobs: int,
+    make: Callable[[Sequence[int]], Totals] = portion,
+    size: int = PORTION,
+) -> Iterator[Totals]:
     """
     Make many runs.
 
     :param jobs: processes.
+    :param make: makes some of them.
+    :param size: how many.
     :returns: the totals of each portion, as it is done.
     """
-    portions = [seeds[i : i + PORTION] for i in range(0, len(seeds), PORTION)]
+    portions = [seeds[i : i + size] for i in range(0, len(seeds), size)]
     if jobs == 1:
         silence()
-        yield from map(portion, portions)
+        yield from map(make, portions)
         return
     # Not forked: progress is shown from a thread.
     context = multiprocessing.get_context("spawn")
     with context.Pool(jobs, silence) as pool:
-        yield from pool.imap_unordered(portion, portions)
+        yield from pool.imap_unordered(make, portions)
