@@ -10,9 +10,12 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	&& { echo $$p; break; }; done)
 BIN := .venv/bin
 SEEDS ?= 10000
+CLUSTERS ?= 500
+MOST ?= 1000
 FUZZ_SECONDS ?= 300
 
-.PHONY: run docker-demo cluster-demo test simulate fuzz lint types layers docs bench clean
+.PHONY: run docker-demo cluster-demo test simulate simulate-cluster fuzz lint types \
+	layers docs bench clean
 .DELETE_ON_ERROR:
 
 run: .venv/run.stamp
@@ -31,6 +34,14 @@ test: .venv/test.stamp
 
 simulate: .venv/test.stamp
 	$(BIN)/python -m cocained.test.simulation --seeds $(SEEDS)
+
+simulate-cluster: .venv/test.stamp
+	$(BIN)/python -m cocained.test.cluster_simulation --seeds $(CLUSTERS)
+	$(BIN)/python -m cocained.test.cluster_simulation --seeds 10 --nodes 100 --apps 50
+	$(BIN)/python -m cocained.test.cluster_simulation --most $(MOST) \
+		--growth docs/growth.json
+	$(BIN)/python -m cocained.test.cluster_simulation.plot docs/growth.json \
+		docs/growth.svg
 
 fuzz: .venv/fuzz.stamp
 	$(BIN)/python -m cocained.test.fuzz --seconds $(FUZZ_SECONDS)
