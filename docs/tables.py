@@ -14,6 +14,7 @@ from enum import IntEnum
 from importlib import import_module
 from typing import Any, NamedTuple
 
+import msgspec
 from twisted.python.reflect import namedAny
 
 from cocained import errors
@@ -28,6 +29,8 @@ from cocained.repository import Repository
 from cocained.rpc.dispatch import Protocol
 from cocained.rpc.graph import DISCARDABLE, PRIMITIVE, STREAMING, TERMINAL
 from cocained.services.unicorn import CLOSING
+from cocained.test.cluster_simulation.figures import Figures
+from cocained.test.cluster_simulation.growth import COLUMNS
 
 #: The services whose graphs are shown.
 SERVICES = {
@@ -572,6 +575,18 @@ def plugins() -> str:
     return "\n".join(parts)
 
 
+def growth() -> str:
+    """Render what a simulated cluster costs as it grows, from the file of figures."""
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "growth.json")
+    with open(path, "rb") as file:
+        found = msgspec.json.decode(file.read(), type=list[Figures])
+    (heading, write_first), *rest = COLUMNS
+    return grid(
+        [heading, *map(write_first, found)],
+        ([name, *map(write, found)] for name, write in rest),
+    )
+
+
 def parts() -> dict[str, str]:
     """Render every part, by the name of its file."""
     rendered = {
@@ -586,6 +601,7 @@ def parts() -> dict[str, str]:
         "gateway_vicodyn": table(VicodynArgs),
         "limits": limits(),
         "codes": codes(),
+        "growth": growth(),
     }
     rendered |= {f"graph_{name}": graphs(name) for name in SERVICES}
     return rendered
