@@ -17,9 +17,9 @@ from cocained.rpc.session import Session
 from cocained.rpc.streams import Downstream, Upstream
 from cocained.services.groups import Rings
 
-#: Most routers at a time: a proxy has one of each node that it talks to, and all
-#: rings are sent to each.
-ROUTER_LIMIT = 1024
+#: Most routers at a time: a proxy is one at each node that it talks to, and is sent
+#: all rings.  As many as nodes may listen.
+ROUTER_LIMIT = 4096
 
 _NOTHING = Signature([])
 _NO_VALUES = pack([])
