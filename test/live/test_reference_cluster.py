@@ -197,14 +197,26 @@ class AnnouncingTests(ClusterCase):
 
     def test_replaced(self) -> None:
         """A second stream of a uuid silently takes the place of the first."""
+        client = self.stream()
+        client.take(1)
+        client.send(2, 1, ["my-uuid"])
+        client.take(1)
+
+        self.play("locator", '> [1, 4, ["ext", [["127.0.0.1", 9999]]]]\n< [1, 0, []]')
+
+        play(client, '< [2, 0, [<uuid>, {"ext": *}]]')
+        play(client, "< (no answer)")
+
+    def test_same_uuid(self) -> None:
+        """Over another connection it takes nobody's place, unlike the original's."""
         first, second = self.stream(), self.stream()
         first.take(1)
         second.take(1)
 
         self.play("locator", '> [1, 4, ["ext", [["127.0.0.1", 9999]]]]\n< [1, 0, []]')
 
-        play(second, '< [1, 0, [<uuid>, {"ext": *}]]')
-        play(first, "< (no answer)")
+        for client in (first, second):
+            play(client, '< [1, 0, [<uuid>, {"ext": *}]]')
 
     def test_close(self) -> None:
         """A node that stops has nothing any more, and then closes its streams."""
