@@ -19,7 +19,7 @@ forget; nobody dials more often than its back-off allows; at rest there are sign
 of life and nothing else; and in the end nothing is left.
 
 From the bottom up: ``broken``, ``clock``, ``reading`` (frames), ``network``,
-``wires``, ``storage``, ``discovery``; ``ledger`` (what is true), ``node``;
+``far``, ``wires``, ``storage``, ``discovery``; ``ledger`` (what is true), ``node``;
 ``setting``, ``storm``, ``world`` (one run), ``runner`` (many); ``figures`` (what
 one cluster costs), ``growth`` (many), ``plot``; ``__main__``.
 """

@@ -24,10 +24,11 @@ from cocained.services.follower import GroupFollower
 from cocained.services.groups import RoutingGroups
 from cocained.test.cluster_simulation.clock import NodeClock
 from cocained.test.cluster_simulation.discovery import Discovery, Presence
+from cocained.test.cluster_simulation.far import CHANNEL, Far
 from cocained.test.cluster_simulation.ledger import Ledger, Watch
 from cocained.test.cluster_simulation.network import Host, Network
 from cocained.test.cluster_simulation.storage import GroupStorage
-from cocained.test.cluster_simulation.wires import CHANNEL, Dialer, Far, Wire
+from cocained.test.cluster_simulation.wires import Dialer, Wire
 from cocained.test.simulation.dice import Dice
 from cocained.testing import stub_node
 

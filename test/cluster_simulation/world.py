@@ -18,13 +18,14 @@ from cocained.services.follower import RETRY, SPREAD, SPREAD_OF_ALL
 from cocained.test.cluster_simulation.broken import Broken
 from cocained.test.cluster_simulation.clock import NodeClock, VirtualClock
 from cocained.test.cluster_simulation.discovery import Multicast, Registry
+from cocained.test.cluster_simulation.far import Far
 from cocained.test.cluster_simulation.ledger import Ledger, known
 from cocained.test.cluster_simulation.network import Host, Network
 from cocained.test.cluster_simulation.node import Node, Surroundings
 from cocained.test.cluster_simulation.setting import draw
 from cocained.test.cluster_simulation.storage import GroupStorage
 from cocained.test.cluster_simulation.storm import GROUPS, Storm
-from cocained.test.cluster_simulation.wires import Far, Wire
+from cocained.test.cluster_simulation.wires import Wire
 from cocained.test.simulation.dice import Dice
 from cocained.test.simulation.journal import Journal
 
