@@ -29,6 +29,9 @@ SWEEP_TIMEOUT = 2.0
 #: Seconds between two looks at whether they have.
 SWEEP_INTERVAL = 0.02
 
+#: Attempts to leave a group: what a worker forks meanwhile is still in there.
+WITHDRAWALS = 5
+
 
 class Ground:
     """
@@ -154,19 +157,39 @@ def _swept(hierarchy: Hierarchy, path: str) -> str:
 
 def _delegate(hierarchy: Hierarchy) -> None:
     """Let groups below the node's own have its controllers."""
-    try:
-        _enable(hierarchy.base, hierarchy.controllers)
-    except OSError as error:
-        if error.errno != errno.EBUSY:
-            raise
-        leaf = os.path.join(hierarchy.base, LEAF)
+    # The root of all groups is the only one that tells of no events, and the
+    # only one that may have both processes and limits below it.
+    if hierarchy.controllers and os.path.exists(
+        os.path.join(hierarchy.base, "cgroup.events")
+    ):
+        _withdraw(hierarchy.base)
+    _enable(hierarchy.base, hierarchy.controllers)
+
+
+def _withdraw(base: str) -> None:
+    """
+    Move this process, and what it has started, out of the group to be shared.
+
+    With ``memory`` the kernel insists on that.  With ``cpu`` and ``pids`` alone
+    it lets processes be there, but none into the groups below.
+
+    :raises OSError: others are in it, too.
+    """
+    leaf = os.path.join(base, LEAF)
+    for _ in range(WITHDRAWALS):
+        here = listed(base)
+        if not here:
+            return
+        ours = {os.getpid(), *descendants(os.getpid())}.intersection(here)
+        if not ours:
+            break
         with contextlib.suppress(FileExistsError):
             os.mkdir(leaf)
-        ours = {os.getpid(), *descendants(os.getpid())}
-        for process in ours.intersection(listed(hierarchy.base)):
+        for process in ours:
             with contextlib.suppress(ProcessLookupError):
                 write(os.path.join(leaf, "cgroup.procs"), str(process))
-        _enable(hierarchy.base, hierarchy.controllers)
+    if listed(base):
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), base)
 
 
 def _enable(directory: str, controllers: frozenset[str]) -> None:

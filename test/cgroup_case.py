@@ -27,6 +27,7 @@ FILES = {
     (1, "pids"): {"pids.max": "max", "pids.current": "0"},
     (2, ""): {
         "cgroup.procs": "",
+        "cgroup.events": "populated 0\nfrozen 0\n",
         "cgroup.subtree_control": "",
         "cgroup.kill": "",
         "cpu.stat": "usage_usec 0\nuser_usec 0\nsystem_usec 0\n",

@@ -57,46 +57,127 @@ class OpenTests(GroupCase):
         for tree in trees:
             self.assertTrue(os.path.exists(f"{tree.base}/cocained-node-1/app-echo/w"))
 
-    def test_no_internal_processes(self) -> None:
+    def withdrawing(self, tree: Hierarchy, *newborn: int) -> list[str]:
         """
-        A group with processes cannot hand controllers down: the node and what
-        it has started withdraw, strangers stay.
+        Behave as the kernel does when processes leave a group.
+
+        :param newborn: those that are forked in it when the first one leaves.
+        :returns: what is written into its files and the leaf's, in order.
         """
-        tree = self.tree(2, "memory")
-        child = subprocess.Popen(["/bin/sleep", "1000"])
-        self.addCleanup(child.wait)
-        self.addCleanup(child.kill)
-        self.inhabit(tree.base, [1, os.getpid(), child.pid])
-        moved: list[str] = []
+        told: list[str] = []
+        waiting = list(newborn)
         write = cgroups.write
 
         def kernel(path: str, text: str) -> None:
+            told.append(f"{os.path.relpath(path, tree.base)} {text}")
             if path == f"{tree.base}/{LEAF}/cgroup.procs":
-                moved.append(text)
-            elif path == f"{tree.base}/cgroup.subtree_control" and len(moved) < 2:
+                here = {*cgroups.listed(tree.base), *waiting} - {int(text)}
+                waiting.clear()
+                self.inhabit(tree.base, sorted(here))
+            elif "memory" in text and cgroups.listed(tree.base):
                 raise OSError(errno.EBUSY, "busy")
             else:
                 write(path, text)
 
         self.patch(grounds, "write", kernel)
+        return told
+
+    def child(self) -> int:
+        """Start a process."""
+        child = subprocess.Popen(["/bin/sleep", "1000"])
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        return child.pid
+
+    def test_no_internal_processes(self) -> None:
+        """
+        A group with processes cannot hand controllers down: the node and what
+        it has started withdraw first.
+        """
+        tree = self.tree(2, "memory")
+        child = self.child()
+        self.inhabit(tree.base, [os.getpid(), child])
+        told = self.withdrawing(tree)
+
         self.ground(tree).open(Limits(memory=1024**3))
 
-        self.assertEqual(sorted(map(int, moved)), sorted([os.getpid(), child.pid]))
-        self.assertEqual(self.get(tree.base, "cgroup.subtree_control"), "+memory")
+        leaf = f"{LEAF}/cgroup.procs"
+        self.assertEqual(
+            sorted(told[:2]), sorted([f"{leaf} {os.getpid()}", f"{leaf} {child}"])
+        )
+        self.assertEqual(told[2], "cgroup.subtree_control +memory")
+
+    def test_no_internal_processes_of_threads(self) -> None:
+        """
+        The kernel lets a group with processes hand ``cpu`` and ``pids`` down,
+        but nobody into what is below: the node withdraws all the same.
+        """
+        tree = self.tree(2, "cpu", "pids")
+        self.inhabit(tree.base, [os.getpid()])
+        told = self.withdrawing(tree)
+
+        self.ground(tree).open(Limits(pids=16))
+
+        self.assertEqual(
+            told[:2],
+            [f"{LEAF}/cgroup.procs {os.getpid()}", "cgroup.subtree_control +cpu +pids"],
+        )
+
+    def test_enabled_before(self) -> None:
+        """So it does in a group of which a former node has made use."""
+        tree = self.tree(2, "pids")
+        self.put(f"{tree.base}/cgroup.subtree_control", "pids")
+        os.mkdir(f"{tree.base}/{LEAF}")
+        self.inhabit(tree.base, [os.getpid()])
+        told = self.withdrawing(tree)
+
+        self.ground(tree).open(Limits(pids=16))
+
+        self.assertEqual(told[0], f"{LEAF}/cgroup.procs {os.getpid()}")
+
+    def test_forked_meanwhile(self) -> None:
+        """What a worker forks while the node withdraws follows it."""
+        tree = self.tree(2, "memory")
+        child = self.child()
+        self.inhabit(tree.base, [os.getpid()])
+        told = self.withdrawing(tree, child)
+
+        self.ground(tree).open(Limits(memory=1024**3))
+
+        self.assertEqual(told[1], f"{LEAF}/cgroup.procs {child}")
+
+    def test_root(self) -> None:
+        """In the root of all groups everybody stays: it may have both."""
+        tree = self.tree(2, "cpu", "pids")
+        os.unlink(f"{tree.base}/cgroup.events")
+        self.inhabit(tree.base, [1, os.getpid()])
+        told = self.withdrawing(tree)
+
+        self.ground(tree).open(Limits(pids=16))
+
+        self.assertEqual(told[0], "cgroup.subtree_control +cpu +pids")
+        self.assertFalse(os.path.exists(f"{tree.base}/{LEAF}"))
+
+    def test_no_controllers(self) -> None:
+        """Where there is nothing to hand down nobody has to withdraw."""
+        tree = self.tree(2)
+        self.inhabit(tree.base, [1, os.getpid()])
+
+        self.ground(tree).open(Limits())
+
+        self.assertFalse(os.path.exists(f"{tree.base}/{LEAF}"))
 
     def test_strangers(self) -> None:
         """With others in its group a node cannot withdraw, and says so."""
-        tree = self.tree(2, "memory")
+        for controller in ("memory", "pids"):
+            tree = self.tree(2, controller)
+            self.inhabit(tree.base, [1, os.getpid()])
+            self.withdrawing(tree)
 
-        def kernel(path: str, text: str) -> None:
-            raise OSError(errno.EBUSY, "busy")
+            error = self.assertRaises(SpoolError, self.ground(tree).open, Limits())
 
-        self.patch(grounds, "write", kernel)
-
-        error = self.assertRaises(SpoolError, self.ground(tree).open, Limits(pids=None))
-
-        self.assertEqual(error.code, errno.EBUSY)
-        self.assertIn("start the node in one of its own", error.reason)
+            self.assertEqual(error.code, errno.EBUSY)
+            self.assertIn("start the node in one of its own", error.reason)
 
     def test_no_controller(self) -> None:
         """A limit that nothing here can keep is named, with the remedy."""
