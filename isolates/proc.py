@@ -52,10 +52,21 @@ def resident(process: int) -> int:
 
 
 def children(process: int, root: str = "/proc") -> list[int]:
-    """List the children that *process*'s first thread has."""
+    """List what the threads of *process* have started, and not collected."""
+    found: list[int] = []
+    for place in _threads(f"{root}/{process}/task"):
+        try:
+            with open(f"{place}/children") as file:
+                found += [int(child) for child in file.read().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            # It has ended since; another thread has its children.
+            continue
+    return found
+
+
+def _threads(directory: str) -> list[str]:
     try:
-        with open(f"{root}/{process}/task/{process}/children") as file:
-            return [int(child) for child in file.read().split()]
+        return [f"{directory}/{thread}" for thread in os.listdir(directory)]
     except (FileNotFoundError, ProcessLookupError):
         return []
 

@@ -61,6 +61,15 @@ class ProcTests(SynchronousTestCase):
         self.assertEqual(children(1, self.root), [2, 5])
         self.assertEqual(list(descendants(1, self.root)), [2, 3, 5])
 
+    def test_threads(self) -> None:
+        """Every thread of a process may have children."""
+        self.process(1, "a", 2)
+        os.makedirs(f"{self.root}/1/task/9")
+        with open(f"{self.root}/1/task/9/children", "w") as file:
+            file.write("4 ")
+
+        self.assertEqual(sorted(children(1, self.root)), [2, 4])
+
     def test_bottomless(self) -> None:
         """A chain that nobody needs is not followed to its end."""
         self.process(1, "a", 1)
