@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.live.test_gateways_ipvs -*-
+# -*- test-case-name: cocained.test.live.test_gateways_ipvs,cocained.test.live.test_isolates_guest -*-
 """
 A machine with a kernel of its own, emulated, for what this one's kernel lacks.
 
@@ -23,9 +23,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cocained.test.live import guest_node
 from cocained.test.live.balancing import PROGRAM, Conversed
-from cocained.test.live.guest_root import PATH, Root, imported
-from cocained.test.live.support import free_ports, missing, wait_for
+from cocained.test.live.guest_node import FIFO, NODE_PORTS, SEED
+from cocained.test.live.guest_root import PATH, Root, imported, traced
+from cocained.test.live.support import ROOT, free_ports, missing, wait_for
 from cocained.testing.lab import Lab, LabError
 from cocained.testing.programs import require
 
@@ -35,8 +37,10 @@ GUEST = "COCAINED_GUEST"
 #: The guest, and what it sees of us.
 ADDRESS, HOST = "10.0.2.15", "10.0.2.2"
 
-#: The ports of the guest that can be reached from here.
+#: The ports of the guest that can be reached from here: those of gateways, and
+#: those of a node.
 SHARED = (20000, 20004)
+FORWARDED = (*range(*SHARED), *NODE_PORTS)
 
 #: Seconds that a start, or an answer, may take: the machine is emulated, and
 #: this one has other work.
@@ -52,6 +56,7 @@ DRIVERS = (
 INIT = f"""#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin PYTHONPATH={shlex.quote(":".join(PATH))}
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev
+mount -t cgroup2 cgroup2 /sys/fs/cgroup
 while read -r module; do insmod $module; done </modules
 ip link set lo up; ip link set eth0 up
 ip addr add {ADDRESS}/24 dev eth0
@@ -64,7 +69,8 @@ echo 'table ip nat {{
   }}
 }}' >/tmp/nat; nft -f /tmp/nat
 for line in 1 2; do stty -F /dev/ttyS$line raw -echo; done
-{sys._base_executable} -S -P {PROGRAM} </dev/ttyS2 >/dev/ttyS2 2>/tmp/log &
+mkfifo {FIFO}
+{sys._base_executable} -S -P {SEED} {FIFO} /dev/ttyS2 >/tmp/log 2>&1 &
 {{
     # What is said before a line is open is lost.
     echo ready
@@ -78,13 +84,16 @@ class Guest:
     """
     A running guest.
 
+    :cvar address: its own.
     :param kernel: what ``.ci/guest.sh`` has made.
     """
+
+    address = ADDRESS
 
     def __init__(self, kernel: Path) -> None:
         self._stack = contextlib.ExitStack()
         self._balancer: GuestBalancer | None = None
-        self.ports = dict(zip(range(*SHARED), free_ports(4), strict=True))
+        self.ports = dict(zip(FORWARDED, free_ports(len(FORWARDED)), strict=True))
         try:
             self._start(kernel)
         except BaseException:
@@ -161,6 +170,16 @@ class Guest:
 
         :raises AssertionError: it did not succeed.
         """
+        status, output = self._run(command)
+        if status:
+            raise AssertionError(f"{command}: {status}\n{output}")
+        return output
+
+    def says(self, condition: str) -> bool:
+        """Run a line of shell, and say whether it succeeds."""
+        return not self._run(condition)[0]
+
+    def _run(self, command: str) -> tuple[int, str]:
         self._commands.write(command.encode() + b"\n")
         lines = []
         while True:
@@ -170,10 +189,7 @@ class Guest:
             if not line:
                 raise AssertionError(f"no guest\n{self._console.read_text()}")
             lines.append(line)
-        output = "".join(lines)
-        if line != "rc 0\n":
-            raise AssertionError(f"{command}: {line}{output}")
-        return output
+        return int(line.split()[1]), "".join(lines)
 
     def balancer(self, args: Mapping[str, Any]) -> GuestBalancer:
         """Give the one gateway that runs there, with these arguments."""
@@ -247,16 +263,16 @@ def settings(
 
 
 def _build(kernel: Path, version: str, place: Path, image: Path) -> None:
-    """Make the image of a guest that can run a gateway."""
+    """Make the image of a guest that can run a gateway, and nodes."""
     root = Root(place)
     root.copy_programs()
-    root.copy_python(_modules())
+    root.copy_python(_modules() | guest_node.modules())
     root.copy_drivers(kernel, version, DRIVERS)
     root.write("/init", INIT, 0o755)
     root.pack(image)
 
 
-def _modules() -> list[Path]:
+def _modules() -> set[Path]:
     """Learn what a gateway imports, from one that works on a machine of the lab."""
     lines = [
         ["consume", "a", "app", [["192.0.2.1", 9]], {}],
@@ -268,12 +284,21 @@ def _modules() -> list[Path]:
     with Lab("ck") as lab, tempfile.TemporaryDirectory() as directory:
         host = lab.add_host("model")
         model = settings("nftables", {}, host.address, directory)
-        return imported(
-            host.command([]),
-            PROGRAM,
-            [json.dumps(model)],
-            "".join(json.dumps(line) + "\n" for line in lines),
+        listing = Path(directory, "modules")
+        code = (
+            "import cocained.gateways.kernel.ipvs\n"
+            "runpy.run_path(sys.argv.pop(1), run_name='__main__')"
         )
+        subprocess.run(
+            [*host.command(traced(code, listing)), PROGRAM, json.dumps(model)],
+            input="".join(json.dumps(line) + "\n" for line in lines),
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        return imported(listing) | {PROGRAM}
 
 
 @functools.cache

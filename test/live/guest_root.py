@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.live.test_gateways_ipvs -*-
+# -*- test-case-name: cocained.test.live.test_gateways_ipvs,cocained.test.live.test_isolates_guest -*-
 """
 The root file system of a guest: a few programs, kernel modules, and as much of
 this Python as one program of ours has imported.
@@ -18,16 +18,17 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import twisted.internet
 
-from cocained.test.live.support import ROOT
-
 #: Programs besides Python, and what busybox is called there.
 PROGRAMS = ("/bin/busybox", "/sbin/ipvsadm", "/usr/sbin/nft")
-APPLETS = "sh mount insmod cat echo ip stty kill poweroff mkdir sleep".split()
+APPLETS = (
+    "sh mount insmod cat echo ip stty kill poweroff mkdir sleep rm rmdir chown find"
+    " mkfifo sed setsid true"
+).split()
 
 #: Where the guest's Python looks for modules.
 PATH = [entry for entry in sys.path if entry]
@@ -35,42 +36,34 @@ PATH = [entry for entry in sys.path if entry]
 #: Packages that Twisted does without, and which take a guest seconds to import.
 LEFT_OUT = {"OpenSSL", "cryptography", "service_identity"}
 
-#: Prints every file of a module, after a program has been run as the main one.
+#: Writes the file of every module, at the end or when it is asked to.
 _TRACE = """
-import atexit, json, os, runpy, sys
-script, sys.argv[1:] = sys.argv[1], sys.argv[2:]
-descriptor = os.dup(2)
-def tell():
+import atexit, json, os, runpy, signal, sys
+listing = sys.argv.pop(1)
+def tell(*_):
     files = {getattr(each, "__file__", None) for each in list(sys.modules.values())}
-    files.add(script)
-    os.write(descriptor, json.dumps(sorted(filter(None, files))).encode())
+    with open(listing + ".new", "w") as file:
+        json.dump(sorted(filter(None, files)), file)
+    os.rename(listing + ".new", listing)
 atexit.register(tell)
-import cocained.gateways.kernel.ipvs
-runpy.run_path(script, run_name="__main__")
+signal.signal(signal.SIGUSR1, tell)
 """
 
 
-def imported(
-    prefix: Sequence[str], script: Path, arguments: Sequence[str], lines: str
-) -> list[Path]:
+def traced(code: str, listing: Path) -> tuple[str, ...]:
     """
-    Run a program, and give the files of all that it imports, and its own.
+    Give a command that tells what it imports, at its end or upon SIGUSR1.
 
-    :param prefix: what the command begins with.
-    :param lines: its input.
+    :param code: what to run, in which ``runpy`` and ``sys`` are at hand.
+    :param listing: the file, for :func:`imported`.
     """
-    run = subprocess.run(
-        [*prefix, sys.executable, "-c", _TRACE, str(script), *arguments],
-        input=lines,
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd="/",
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    listing = run.stderr[run.stderr.rindex("[") :]
-    files = [Path(name) for name in json.loads(listing)]
-    return [path for path in files if LEFT_OUT.isdisjoint(path.parts)]
+    return (sys.executable, "-c", _TRACE + code, str(listing))
+
+
+def imported(listing: Path) -> set[Path]:
+    """Read what a traced command has written: files of modules."""
+    files = {Path(name) for name in json.loads(listing.read_text())}
+    return {path for path in files if LEFT_OUT.isdisjoint(path.parts)}
 
 
 class Root:
