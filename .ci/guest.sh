@@ -3,7 +3,8 @@
 #
 #     .ci/guest.sh DIR
 #     COCAINED_GUEST=DIR COCAINED_LIVE=1 \
-#         python -m twisted.trial cocained.test.live.test_gateways_ipvs cocained.test.live.test_isolates_guest
+#         python -m twisted.trial \
+#             cocained.test.live.test_gateways_ipvs cocained.test.live.test_isolates_guest
 #
 # DIR/boot and DIR/lib/modules are those of the distribution's kernel for virtual
 # machines; nothing is installed.  What is there already is kept, so DIR can be

@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.live.test_gateways_ipvs,cocained.test.live.test_isolates_guest -*-
+# -*- test-case-name: cocained.test.live.test_isolates_guest -*-
 """
 A machine with a kernel of its own, emulated, for what this one's kernel lacks.
 

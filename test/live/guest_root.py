@@ -1,4 +1,4 @@
-# -*- test-case-name: cocained.test.live.test_gateways_ipvs,cocained.test.live.test_isolates_guest -*-
+# -*- test-case-name: cocained.test.live.test_isolates_guest -*-
 """
 The root file system of a guest: a few programs, kernel modules, and as much of
 this Python as one program of ours has imported.
