@@ -142,6 +142,8 @@ class TablesTests(SynchronousTestCase):
         path = os.path.join(DOCS, "tables.py")
         if not os.path.exists(path):
             raise SkipTest("the documentation is not in an installed package")
+        # As for a program that is run there.
+        self.patch(sys, "path", [DOCS, *sys.path])
         self.tables = runpy.run_path(path)
 
     def test_every_method_is_listed(self) -> None:
