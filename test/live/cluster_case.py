@@ -50,7 +50,7 @@ PACE = {"ping": 0.5, "late": 1.0, "timeout": 2.5, "handshake": 2.0, "retry": [0.
 RESOLVE, REFRESH, CLUSTER, UUID = 0, 2, 3, 6
 
 #: Methods of the service ``admin``.
-STATUS, RESUME = 0, 2
+STATUS = 0
 
 #: The app of the tests, and its profile: workers that are there at once.
 APP = "faulty"

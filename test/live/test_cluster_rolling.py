@@ -12,7 +12,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from cocained.test.live.cluster_case import APP, RESUME, ClusterCase, HostNode
+from cocained.test.live.cluster_case import APP, ClusterCase, HostNode
 from cocained.test.live.cluster_load import ClusterLoad
 from cocained.test.live.ledger import Ending, Ledger
 from cocained.test.live.support import live_suite
@@ -102,8 +102,7 @@ class RollingTests(ClusterCase):
         self.load.run(0.5)
         self.assertEqual(self.load.replies[node.host.address], before)
 
-        with node.client("admin") as admin:
-            admin.call(RESUME)
+        self.run_tool(node, "node", "resume")
 
         self.run_until_answered_by(node)
         self.load.finish(TIMEOUT)
