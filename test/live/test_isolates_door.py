@@ -17,6 +17,7 @@ from typing_extensions import override
 
 from cocained.test.live.door_case import DoorContract
 from cocained.test.live.support import (
+    ROOT,
     WORKERS,
     LiveCase,
     live_suite,
@@ -39,7 +40,10 @@ class SandboxDoorTests(DoorContract, LiveCase):
 
     @override
     def start_caller(self, services: list[str] | None = None) -> None:
-        bwrap = {} if services is None else {"services": services}
+        # The interpreter and the framework may be where a sandbox hides things.
+        bwrap: dict[str, Any] = {"binds": [f"{sys.prefix}:ro", f"{ROOT}:ro"]}
+        if services is not None:
+            bwrap["services"] = services
         args = {"sandbox": "bwrap", "bwrap": bwrap, **self.more}
         self.node.upload("caller", {"worker": program("caller.py")})
         self.node.profile(
