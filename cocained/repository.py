@@ -28,6 +28,7 @@ from cocained.errors import (
     BrokenPlugin,
     CocainedError,
     DuplicatePlugin,
+    MissingExtra,
     UnknownPlugin,
 )
 from cocained.interfaces import CATEGORIES, INode, IPluginEntry
@@ -78,6 +79,8 @@ class Listed(NamedTuple):
     dotted: str
     #: why it cannot be used, or the empty string
     problem: str
+    #: the optional dependency that has to be installed for it, or the empty string
+    extra: str = ""
 
 
 class Repository:
@@ -165,13 +168,14 @@ class Repository:
         found = []
         for (category, type), entries in self._entries.items():
             for entry in entries:
+                problem = extra = ""
                 try:
                     self.factory(category, type)
+                except MissingExtra as error:
+                    extra = error.extra
                 except (UnknownPlugin, DuplicatePlugin, BrokenPlugin) as error:
                     problem = str(error)
-                else:
-                    problem = ""
-                found.append(Listed(category, type, entry.dotted, problem))
+                found.append(Listed(category, type, entry.dotted, problem, extra))
         return sorted(found, key=lambda line: (CATEGORIES.index(line[0]), line[1]))
 
 
@@ -180,11 +184,13 @@ def _load(entry: Any) -> Any:
         factory = namedAny(entry.dotted)
     except ImportError as error:
         extra = getattr(entry, "extra", "")
-        remedy = f"; install cocained[{extra}]" if extra else ""
-        raise BrokenPlugin(
+        text = (
             f"{entry.category} {entry.type} ({entry.dotted}) cannot be imported:"
-            f" {error}{remedy}"
-        ) from error
+            f" {error}"
+        )
+        if extra:
+            raise MissingExtra(f"{text}; install cocained[{extra}]", extra) from error
+        raise BrokenPlugin(text) from error
     except Exception as error:
         raise BrokenPlugin(
             f"{entry.category} {entry.type} ({entry.dotted}) cannot be loaded:"

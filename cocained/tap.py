@@ -159,6 +159,8 @@ def list_plugins() -> int:
     width = max((len(line.type) for line in lines), default=0)
     for line in lines:
         state = f"  BROKEN: {line.problem}" if line.problem else ""
+        if line.extra:
+            state = f"  needs: pip install 'cocained[{line.extra}]'"
         print(f"{line.category:8} {line.type:{width}}  {line.dotted}{state}")
     for stray in repository.strays:
         print(f"stray: {stray}")

@@ -36,6 +36,7 @@ TABLE: dict[type[CocainedError], tuple[CocainedError, int, int, str]] = {
         (errors.UnknownPlugin("x"), 8, 7, "x"),
         (errors.DuplicatePlugin("x"), 8, 2, "x"),
         (errors.BrokenPlugin("x"), 8, 4, "x"),
+        (errors.MissingExtra("x", "redis"), 8, 4, "x"),
         (errors.ProtocolError("x"), 6, 1, "x"),
         (errors.LocalProtocolError("x"), 6, 1, "x"),
         (errors.RemoteProtocolError("x"), 6, 1, "x"),

@@ -209,6 +209,15 @@ class FactoryTests(SynchronousTestCase):
         self.assertIn("no_such_dependency", reason)
         self.assertIn("install cocained[mongo]", reason)
 
+    def test_listed_without_dependency(self) -> None:
+        """In the listing it is not broken: what it needs stands beside it."""
+        self.write_module("bare_import", "import no_such_dependency\nGateway = 5\n")
+        entry = Entry("gateway", "inner", "bare_import.Gateway", "mongo")
+
+        (line,) = Repository([entry]).listing()
+
+        self.assertEqual((line.problem, line.extra), ("", "mongo"))
+
     def test_error_in_module(self) -> None:
         """An error of any kind while a plugin is imported is told with its kind."""
         self.write_module("broken_module", "1 / 0\n")

@@ -28,6 +28,7 @@ from zope.interface.verify import verifyObject
 from cocained import tap
 from cocained.interfaces import IReactor
 from cocained.node import Node
+from cocained.repository import Entry, Repository
 
 #: Seconds that a command may take before the test gives up on it.
 PATIENCE = 30
@@ -155,6 +156,21 @@ class OptionTests(_TapCase):
             ["gateway", "adhoc", "cocained.gateways.adhoc.AdhocGateway"],
         )
         self.assertTrue(any(line.startswith("service  node::v2") for line in lines))
+
+    def test_optional(self) -> None:
+        """Who does without an optional dependency has no error for it."""
+        directory = self.mktemp()
+        os.makedirs(directory)
+        with open(os.path.join(directory, "lonely_plugin.py"), "w") as file:
+            file.write("import no_such_dependency\n")
+        self.patch(sys, "path", [directory, *sys.path])
+        entry = Entry("gateway", "inner", "lonely_plugin.Gateway", "mongo")
+        self.patch(Repository, "discover", lambda: Repository([entry]))
+
+        end, out, _ = self.parse("--plugins")
+
+        self.assertEqual(end.code, 0, out)
+        self.assertIn("needs: pip install 'cocained[mongo]'", out)
 
     def test_logger(self) -> None:
         """The node's log is used, unless ``twistd`` was told otherwise."""

@@ -44,6 +44,7 @@ from cocained.errors.documents import (
     ConfigError,
     DocumentError,
     DuplicatePlugin,
+    MissingExtra,
     PluginError,
     UnknownPlugin,
 )
@@ -105,6 +106,7 @@ __all__ = [
     "IsolateError",
     "LocalProtocolError",
     "LocatorCode",
+    "MissingExtra",
     "NoNode",
     "NodeCode",
     "NodeExists",

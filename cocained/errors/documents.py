@@ -78,3 +78,16 @@ class BrokenPlugin(PluginError):
     """A plugin that cannot be imported, built, or lacks its interface."""
 
     code = RepositoryCode.INVALID_INTERFACE
+
+
+class MissingExtra(BrokenPlugin):
+    """
+    A plugin without the optional dependency that it needs.
+
+    :param reason: what cannot be imported, and the remedy.
+    :param extra: the dependency's name, such as ``zookeeper``.
+    """
+
+    def __init__(self, reason: str, extra: str) -> None:
+        super().__init__(reason)
+        self.extra = extra

@@ -221,7 +221,7 @@ class InstalledTests(ThirdPartyCase):
 
         self.assertIn("storages.core", said)
         self.assertIn("storage type 'sqlite' has not been registered", said)
-        self.assertIn("there are ['files', 'memory']", said)
+        self.assertIn("there are ['files', 'memory', ", said)
         self.assertNotIn("annex", self.twistd("--plugins"))
 
 
