@@ -113,8 +113,6 @@ class Guest:
             for theirs, ours in self.ports.items()
         )
         command = [
-            # It ends with this process, however that does.
-            *"setpriv --pdeathsig KILL".split(),
             *"qemu-system-x86_64 -accel tcg -cpu max -m 512 -no-reboot".split(),
             *"-nodefaults -display none".split(),
             *("-netdev", f"user,id=n{forwards}"),
@@ -307,9 +305,7 @@ def _modules() -> set[Path]:
 def shared() -> Guest:
     """Give the guest that all tests of this run share."""
     try:
-        require(
-            ["setpriv", "qemu-system-x86_64", "ipvsadm", "modprobe", "cpio", "busybox"]
-        )
+        require(["qemu-system-x86_64", "ipvsadm", "modprobe", "cpio", "busybox"])
     except LabError as error:
         raise missing(str(error)) from error
     directory = os.environ.get(GUEST, "")
